@@ -1,0 +1,91 @@
+"""The errors of `queued`.
+
+    QueuedError
+    ├── ConfigurationError      a file, an option or the environment is wrong; the daemon exits with 78
+    ├── DatabaseError           the database refused or cannot be used
+    │   ├── DatabaseUnavailable   it cannot be reached now; trying again may help
+    │   ├── DatabaseMisconfigured wrong password, no such database, read-only path; trying again will not help
+    │   └── SchemaTooNew          a newer release migrated it
+    ├── EnqueueError            a job could not be stored
+    │   └── ArgumentError         an argument cannot be stored; names its path
+    ├── UnknownJob              no job of that name is registered in the application
+    ├── UnknownId               no job, queue or process of that id or name
+    ├── NotAllowed              the job's state does not allow the action
+    ├── JobFailed               what ends an attempt
+    │   ├── JobCrashed            the process that ran the job died
+    │   └── JobTimedOut           the job ran longer than its `timeout`
+    └── JobCancelled            somebody cancelled the job while it ran
+
+Messages are for people: what is wrong, where, what to do.
+"""
+
+from __future__ import annotations
+
+
+class QueuedError(Exception):
+    """Anything that `queued` raises on purpose."""
+
+
+class ConfigurationError(QueuedError):
+    """A configuration that cannot be used. `problems` holds one line for each fault, all of them at once."""
+
+    def __init__(self, problems: str | list[str]) -> None:
+        self.problems: list[str] = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class DatabaseError(QueuedError):
+    """The database refused, or cannot be used as it is."""
+
+
+class DatabaseUnavailable(DatabaseError):
+    """The database cannot be reached at this moment; the same call may succeed later."""
+
+
+class DatabaseMisconfigured(DatabaseError):
+    """The database is there and says no for good: wrong password, no such database, a path that cannot be written."""
+
+
+class SchemaTooNew(DatabaseError):
+    """The schema belongs to a newer release of `queued` than this one."""
+
+
+class EnqueueError(QueuedError):
+    """A job could not be stored. Nothing of it is left behind."""
+
+
+class ArgumentError(EnqueueError):
+    """An argument cannot be stored. `path` says which, as in `args[0]["when"]`."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path}: {reason}")
+
+
+class UnknownJob(QueuedError):
+    """No job of that name is registered in the application."""
+
+
+class UnknownId(QueuedError):
+    """There is no job, queue or process of that id or name."""
+
+
+class NotAllowed(QueuedError):
+    """The state of the job does not allow what was asked."""
+
+
+class JobFailed(QueuedError):
+    """What ends an attempt that the job's own code did not end."""
+
+
+class JobCrashed(JobFailed):
+    """The process that ran the job died: a signal, an exit, or the kernel's out-of-memory killer."""
+
+
+class JobTimedOut(JobFailed):
+    """The job ran longer than its `timeout`. Raised inside the job first; then the process that runs it is killed."""
+
+
+class JobCancelled(QueuedError):
+    """Somebody cancelled the job while it ran. Raised inside the job first; then the process that runs it is killed."""

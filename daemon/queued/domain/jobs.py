@@ -1,0 +1,122 @@
+"""A job's values: what is stored at enqueue, what a worker claims, how an attempt ends.
+
+State is which table holds the row; `STATES` names them and `queued.domain.transitions` lists the legal moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+#: Where a job can be, in the order of its life.
+State = Literal["ready", "scheduled", "running", "failed", "finished", "discarded", "cancelled"]
+STATES: tuple[State, ...] = ("ready", "scheduled", "running", "failed", "finished", "discarded", "cancelled")
+
+#: How an attempt can end. `done`, `discarded` and `cancelled` end the job well; `failed` ends it badly;
+#: `retry` schedules another attempt; `released` gives the job back untouched.
+OutcomeKind = Literal["done", "failed", "retry", "discarded", "released", "cancelled"]
+OUTCOME_KINDS: frozenset[str] = frozenset({"done", "failed", "retry", "discarded", "released", "cancelled"})
+
+DEFAULT_QUEUE = "default"
+DEFAULT_PRIORITY = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job about to be stored.
+
+    `arguments` and `options` are JSON texts. `run_at` is an aware moment; `wait` (seconds) is counted from the
+    database's clock. With neither, the job is ready at once.
+    """
+
+    class_name: str
+    arguments: str = '{"args":[],"kwargs":{}}'
+    queue: str = DEFAULT_QUEUE
+    priority: int = DEFAULT_PRIORITY
+    run_at: datetime | None = None
+    wait: float | None = None
+    options: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedJob:
+    """A job in a worker's hands. `lease` is the fence: every later word about this attempt must name it."""
+
+    id: int
+    lease: int
+    class_name: str
+    queue: str
+    priority: int
+    attempt: int
+    arguments: str
+    options: str | None
+    enqueued_at: datetime
+    #: How often each retry policy was used before, and how often the job's process crashed (key `crash`).
+    counters: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt failed: the error's class, its message, and the traceback as text lines."""
+
+    error_class: str
+    message: str
+    backtrace: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one attempt ended.
+
+    `ended_ago` and `duration` are seconds measured where the job ran; the database's clock turns them into moments.
+    `policy` names the retry policy whose counter this attempt spends. `enqueue` are jobs to be stored in the same
+    transaction as the end itself.
+    """
+
+    job_id: int
+    lease: int
+    kind: OutcomeKind
+    duration: float = 0.0
+    ended_ago: float = 0.0
+    failure: Failure | None = None
+    wait: float = 0.0
+    policy: str | None = None
+    queue: str | None = None
+    priority: int | None = None
+    enqueue: tuple[NewJob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """New work in a lane: a queue, a priority, and the smallest new `seq`. What NOTIFY and the doorbell carry."""
+
+    queue: str
+    priority: int
+    seq: int
+
+    def encode(self) -> str:
+        """One line of text; the queue comes last because it alone may hold any character."""
+        return f"{self.priority} {self.seq} {self.queue}"
+
+    @classmethod
+    def decode(cls, text: str) -> Arrival | None:
+        """The arrival, or None when the text is not one: a stranger may ring the bell, and then it only wakes."""
+        priority, _, rest = text.partition(" ")
+        seq, _, queue = rest.partition(" ")
+        try:
+            return cls(queue, int(priority), int(seq)) if queue else None
+        except ValueError:
+            return None
+
+
+def parse_options(text: str | None, load: Any) -> dict[str, Any]:
+    """The options of a stored job; an unreadable text counts as none, for a job must never be lost to its options."""
+    if not text:
+        return {}
+    try:
+        options = load(text)
+    except ValueError:
+        return {}
+    return options if isinstance(options, dict) else {}
