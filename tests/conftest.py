@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-pytest_plugins = ["fixtures.postgresql", "fixtures.sqlite"]
+pytest_plugins = ["fixtures.postgresql", "fixtures.sqlite", "fixtures.ledger", "fixtures.daemon"]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

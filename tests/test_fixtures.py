@@ -5,6 +5,9 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from fixtures.daemon import DaemonFactory
+from fixtures.guest import ledger as guest
+from fixtures.ledger import Ledger
 from fixtures.postgresql import GUARDED_PASSWORD, GUARDED_ROLE, PostgreSQLServer
 
 
@@ -32,3 +35,19 @@ def test_a_wrong_password_is_refused(postgresql_server: PostgreSQLServer) -> Non
     psycopg.connect(postgresql_server.url("postgres", GUARDED_ROLE, GUARDED_PASSWORD)).close()
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(postgresql_server.url("postgres", GUARDED_ROLE, "wrong"))
+
+
+def test_the_ledger_reads_what_a_job_wrote(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(guest.VARIABLE, str(ledger.path))
+    with guest.attempt(7, note="first"):
+        assert [entry["job"] for entry in ledger.starts()] == [7]
+    with pytest.raises(OSError, match="full"), guest.attempt(8):
+        raise OSError("disk full")
+    assert ledger.jobs("start") == {7: 1, 8: 1}
+    assert ledger.jobs("end") == {7: 1}
+    assert ledger.entries("broken", 8)[0]["error"] == "OSError"
+
+
+def test_a_daemon_that_cannot_start_says_why_in_the_failure(daemon: DaemonFactory, sqlite_url: str) -> None:
+    with pytest.raises(AssertionError, match="exited with"):
+        daemon(sqlite_url, arguments=["--no-such-option"])
