@@ -49,5 +49,5 @@ def test_the_ledger_reads_what_a_job_wrote(ledger: Ledger, monkeypatch: pytest.M
 
 
 def test_a_daemon_that_cannot_start_says_why_in_the_failure(daemon: DaemonFactory, sqlite_url: str) -> None:
-    with pytest.raises(AssertionError, match="exited with"):
+    with pytest.raises(AssertionError, match="it exited with"):
         daemon(sqlite_url, arguments=["--no-such-option"])
