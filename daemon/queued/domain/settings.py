@@ -33,7 +33,7 @@ class DatabaseSettings:
 
 @dataclass(frozen=True, slots=True)
 class AppSettings:
-    """The application: its directory, its interpreter, the modules that define its jobs, and what its environment gains."""
+    """The application: its directory, its interpreter, the modules that define its jobs, its added environment."""
 
     path: str
     python: str
@@ -105,8 +105,8 @@ class Settings:
     source: str = ""
 
 
-#: What can be written for a setting. `section` holds settings, `sections` is a list of such, `roles` maps names to actors,
-#: `ignored` is accepted whatever it holds.
+#: What can be written for a setting. `section` holds settings, `sections` is a list of such, `roles` names sets of
+#: actors, `ignored` is accepted whatever it holds.
 Kind = Literal[
     "text", "path", "url", "name", "integer", "seconds", "retention", "flag", "choice",
     "queues", "modules", "variables", "section", "sections", "roles", "ignored",
@@ -190,119 +190,213 @@ FOREVER = 3_153_600_000.0
 #: One entry for each setting, in the order of the manual.
 SETTINGS: tuple[Setting, ...] = (
     Setting(
-        "database", "section", None,
+        "database",
+        "section",
+        None,
         "Where the jobs are stored: a URL, or a mapping of the settings below.",
         default_text="none; must be given here or by QUEUED_DATABASE_URL",
     ),
     Setting(
-        "database.url", "url", None,
-        "sqlite:///PATH (relative to the directory of the file), sqlite:////PATH (absolute) or postgresql://USER@HOST/DATABASE "
-        "with any parameter of libpq.",
-        default_text="none; must be given here or by QUEUED_DATABASE_URL", variable="QUEUED_DATABASE_URL",
+        "database.url",
+        "url",
+        None,
+        "sqlite:///PATH (relative to the directory of the file), sqlite:////PATH (absolute) or "
+        "postgresql://USER@HOST/DATABASE with any parameter of libpq.",
+        default_text="none; must be given here or by QUEUED_DATABASE_URL",
+        variable="QUEUED_DATABASE_URL",
     ),
     Setting("database.schema", "name", "queued", "PostgreSQL: the schema that holds the tables."),
     Setting(
-        "database.listen", "flag", True,
-        "PostgreSQL: be woken by LISTEN. Turn it off behind a pooler that pools transactions, or give listen_url; then polling alone finds new jobs.",
+        "database.listen",
+        "flag",
+        True,
+        "PostgreSQL: be woken by LISTEN. Behind a pooler that pools transactions turn it off, so that polling"
+        " alone finds new jobs, or give listen_url.",
     ),
     Setting(
-        "database.listen_url", "url", None, "PostgreSQL: a URL of its own for LISTEN, past a pooler.",
+        "database.listen_url",
+        "url",
+        None,
+        "PostgreSQL: a URL of its own for LISTEN, past a pooler.",
         default_text="the same as url",
     ),
-    Setting("database.wake", "flag", True, "Wake waiting workers after each enqueue. Off, polling alone finds new jobs."),
     Setting(
-        "database.busy_timeout", "integer", 5000, "SQLite: milliseconds that a writer waits for its turn.",
-        minimum=0, maximum=2**31 - 1,
+        "database.wake", "flag", True, "Wake waiting workers after each enqueue. Off, polling alone finds new jobs."
     ),
     Setting(
-        "database.mmap_size", "integer", 134217728, "SQLite: bytes of the file that are mapped into memory; 0 turns mapping off.",
-        minimum=0, maximum=2**40,
+        "database.busy_timeout",
+        "integer",
+        5000,
+        "SQLite: milliseconds that a writer waits for its turn.",
+        minimum=0,
+        maximum=2**31 - 1,
     ),
     Setting(
-        "database.cache_size", "integer", -16000, "SQLite: size of the page cache; below 0 in KiB, above 0 in pages.",
-        minimum=-(2**31), maximum=2**31 - 1,
+        "database.mmap_size",
+        "integer",
+        134217728,
+        "SQLite: bytes of the file that are mapped into memory; 0 turns mapping off.",
+        minimum=0,
+        maximum=2**40,
     ),
     Setting(
-        "database.synchronous", "choice", "full",
-        "SQLite: full survives a power cut, extra also syncs the directory, normal may lose the last moments at a power cut.",
+        "database.cache_size",
+        "integer",
+        -16000,
+        "SQLite: size of the page cache; below 0 in KiB, above 0 in pages.",
+        minimum=-(2**31),
+        maximum=2**31 - 1,
+    ),
+    Setting(
+        "database.synchronous",
+        "choice",
+        "full",
+        "SQLite: full survives a power cut, extra also syncs the directory, normal may lose the last moments "
+        "at a power cut.",
         choices=("normal", "full", "extra"),
     ),
     Setting(
-        "database.connect_timeout", "seconds", 5.0, "PostgreSQL: how long one attempt to connect may take.",
-        minimum=1, maximum=3600,
+        "database.connect_timeout",
+        "seconds",
+        5.0,
+        "PostgreSQL: how long one attempt to connect may take.",
+        minimum=1,
+        maximum=3600,
     ),
     Setting("app", "section", None, "The application whose jobs the workers run.", default_text="none"),
     Setting(
-        "app.path", "path", ".", "The application's directory, relative to the directory of the file. Imports start here.",
+        "app.path",
+        "path",
+        ".",
+        "The application's directory, relative to the directory of the file. Imports start here.",
         default_text="the directory of the file",
     ),
     Setting(
-        "app.python", "path", None,
+        "app.python",
+        "path",
+        None,
         "The application's own interpreter: a path, relative to app.path, or a name that is looked for on PATH.",
         default_text=".venv/bin/python or venv/bin/python under app.path where it is, else python3 from PATH",
     ),
     Setting(
-        "app.import", "modules", None, "The modules that define the jobs, as in an import statement.",
+        "app.import",
+        "modules",
+        None,
+        "The modules that define the jobs, as in an import statement.",
         default_text="none; must be given with app",
     ),
     Setting(
-        "app.environment", "variables", None, "Environment variables added for the application alone.", default_text="none"
-    ),
-    Setting("mode", "choice", None,
-        "fork gives each actor a process of its own; async runs the actors as threads of one process.",
-        choices=("fork", "async"), default_text="async on SQLite, fork on PostgreSQL",
-        variable="QUEUED_SUPERVISOR_MODE", option="--mode",
+        "app.environment",
+        "variables",
+        None,
+        "Environment variables added for the application alone.",
+        default_text="none",
     ),
     Setting(
-        "workers", "sections", None, "The workers, one entry for each kind. An empty list means none.",
+        "mode",
+        "choice",
+        None,
+        "fork gives each actor a process of its own; async runs the actors as threads of one process.",
+        choices=("fork", "async"),
+        default_text="async on SQLite, fork on PostgreSQL",
+        variable="QUEUED_SUPERVISOR_MODE",
+        option="--mode",
+    ),
+    Setting(
+        "workers",
+        "sections",
+        None,
+        "The workers, one entry for each kind. An empty list means none.",
         default_text="one worker when workers, dispatchers and scheduler are all left out, else none",
     ),
     Setting(
-        "workers[].queues", "queues", ("*",),
-        "The queues it serves, first entry first: a name, prefix* for all queues that begin so, * for all, -name or -prefix* for none of those. "
-        "A text is split at commas.",
+        "workers[].queues",
+        "queues",
+        ("*",),
+        "The queues it serves, first entry first: a name, prefix* for all queues that begin so, * for all, "
+        "-name or -prefix* for none of those. A text is split at commas.",
         default_text="*",
     ),
-    Setting("workers[].threads", "integer", 3, "How many jobs run at once, each in a thread.", minimum=1, maximum=10_000),
     Setting(
-        "workers[].tasks", "integer", None,
-        "How many async jobs run at once as asyncio tasks of one thread. Instead of threads, never with it.",
-        minimum=1, maximum=10_000,
+        "workers[].threads", "integer", 3, "How many jobs run at once, each in a thread.", minimum=1, maximum=10_000
     ),
     Setting(
-        "workers[].fibers", "integer", None, "Another word for tasks, as Solid Queue's files have it.",
-        minimum=1, maximum=10_000,
+        "workers[].tasks",
+        "integer",
+        None,
+        "How many async jobs run at once as asyncio tasks of one thread. Instead of threads, never with it.",
+        minimum=1,
+        maximum=10_000,
+    ),
+    Setting(
+        "workers[].fibers",
+        "integer",
+        None,
+        "Another word for tasks, as Solid Queue's files have it.",
+        minimum=1,
+        maximum=10_000,
     ),
     Setting("workers[].processes", "integer", 1, "How many such workers.", minimum=1, maximum=1_000),
     Setting(
-        "workers[].polling_interval", "seconds", 0.1, "The longest an idle worker waits before it looks for jobs unasked.",
-        minimum=0.01, maximum=DAY,
+        "workers[].polling_interval",
+        "seconds",
+        0.1,
+        "The longest an idle worker waits before it looks for jobs unasked.",
+        minimum=0.01,
+        maximum=DAY,
     ),
-    Setting("workers[].name", "name", None, "A name for the log and for queuectl.", default_text="made from kind and number"),
     Setting(
-        "dispatchers", "sections", None, "The dispatchers, which move due jobs to ready. An empty list means none.",
+        "workers[].name", "name", None, "A name for the log and for queuectl.", default_text="made from kind and number"
+    ),
+    Setting(
+        "dispatchers",
+        "sections",
+        None,
+        "The dispatchers, which move due jobs to ready. An empty list means none.",
         default_text="one dispatcher when workers, dispatchers and scheduler are all left out, else none",
     ),
     Setting(
-        "dispatchers[].polling_interval", "seconds", 1.0, "The longest it waits before it looks for due jobs unasked.",
-        minimum=0.01, maximum=DAY,
+        "dispatchers[].polling_interval",
+        "seconds",
+        1.0,
+        "The longest it waits before it looks for due jobs unasked.",
+        minimum=0.01,
+        maximum=DAY,
     ),
-    Setting("dispatchers[].batch_size", "integer", 500, "How many jobs it moves in one transaction.", minimum=1, maximum=100_000),
     Setting(
-        "dispatchers[].concurrency_maintenance", "flag", True,
+        "dispatchers[].batch_size",
+        "integer",
+        500,
+        "How many jobs it moves in one transaction.",
+        minimum=1,
+        maximum=100_000,
+    ),
+    Setting(
+        "dispatchers[].concurrency_maintenance",
+        "flag",
+        True,
         "Accepted because Solid Queue's files have it; this release does not use it.",
     ),
     Setting(
-        "dispatchers[].concurrency_maintenance_interval", "seconds", 600.0,
-        "Accepted because Solid Queue's files have it; this release does not use it.", minimum=0, maximum=FOREVER,
+        "dispatchers[].concurrency_maintenance_interval",
+        "seconds",
+        600.0,
+        "Accepted because Solid Queue's files have it; this release does not use it.",
+        minimum=0,
+        maximum=FOREVER,
     ),
     Setting(
-        "dispatchers[].batch_maintenance", "flag", True,
+        "dispatchers[].batch_maintenance",
+        "flag",
+        True,
         "Accepted because Solid Queue's files have it; this release does not use it.",
     ),
     Setting(
-        "dispatchers[].recurring_tasks", "ignored", None,
-        "Accepted, with a warning, because older files of Solid Queue have it: this release does not run recurring tasks.",
+        "dispatchers[].recurring_tasks",
+        "ignored",
+        None,
+        "Accepted, with a warning, because older files of Solid Queue have it: this release does not run "
+        "recurring tasks.",
     ),
     Setting("scheduler", "section", None, "The scheduler. Left out, there is none.", default_text="none"),
     Setting(
@@ -310,48 +404,91 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("scheduler.dynamic_tasks_enabled", "flag", False, "Whether tasks may be scheduled at run time."),
     Setting(
-        "roles", "roles", None,
-        "Named sets of workers, dispatchers and scheduler for different hosts; queued start --role NAME runs that set alone, "
-        "instead of the section's own.",
+        "roles",
+        "roles",
+        None,
+        "Named sets of workers, dispatchers and scheduler for different hosts; queued start --role NAME runs "
+        "that set alone, instead of the section's own.",
         default_text="none",
     ),
     Setting(
-        "shutdown_timeout", "seconds", 5.0,
-        "How long running jobs may go on after a stop was asked for; then they are interrupted and go back to ready. 0 does not wait.",
-        minimum=0, maximum=FOREVER,
+        "shutdown_timeout",
+        "seconds",
+        5.0,
+        "How long running jobs may go on after a stop was asked for; then they are interrupted and go back to"
+        " ready. 0 does not wait.",
+        minimum=0,
+        maximum=FOREVER,
     ),
     Setting(
-        "interrupt_grace", "seconds", 2.0,
+        "interrupt_grace",
+        "seconds",
+        2.0,
         "How long a job may take to end after an exception was raised in it, before its process is killed.",
-        minimum=0, maximum=FOREVER,
+        minimum=0,
+        maximum=FOREVER,
     ),
     Setting(
-        "crash_limit", "integer", 3, "How often a job may kill the process that runs it before it is failed for good.",
-        minimum=1, maximum=1_000,
+        "crash_limit",
+        "integer",
+        3,
+        "How often a job may kill the process that runs it before it is failed for good.",
+        minimum=1,
+        maximum=1_000,
     ),
-    Setting("heartbeat_interval", "seconds", 5.0, "How often each process says that it is alive.", minimum=0.1, maximum=DAY),
     Setting(
-        "alive_threshold", "seconds", 25.0,
+        "heartbeat_interval", "seconds", 5.0, "How often each process says that it is alive.", minimum=0.1, maximum=DAY
+    ),
+    Setting(
+        "alive_threshold",
+        "seconds",
+        25.0,
         "A process that was silent for so long counts as dead and loses its jobs. More than twice heartbeat_interval.",
-        minimum=0.2, maximum=FOREVER,
+        minimum=0.2,
+        maximum=FOREVER,
     ),
     Setting(
-        "start_retries", "integer", 5, "How often an actor may fail to start before it is FATAL.", minimum=0, maximum=1_000_000
+        "start_retries",
+        "integer",
+        5,
+        "How often an actor may fail to start before it is FATAL.",
+        minimum=0,
+        maximum=1_000_000,
     ),
-    Setting("retention", "section", None, "How long jobs are kept after their end, by how they ended.", default_text="as below"),
+    Setting(
+        "retention",
+        "section",
+        None,
+        "How long jobs are kept after their end, by how they ended.",
+        default_text="as below",
+    ),
     Setting("retention.finished", "retention", DAY, "Jobs that ended well.", default_text="1 day"),
     Setting("retention.discarded", "retention", DAY, "Jobs that were discarded.", default_text="1 day"),
     Setting("retention.cancelled", "retention", DAY, "Jobs that were cancelled.", default_text="1 day"),
     Setting("retention.failed", "retention", None, "Jobs that failed for good.", default_text="never"),
-    Setting("retention.batch_size", "integer", 500, "How many jobs are cleared in one transaction.", minimum=1, maximum=100_000),
     Setting(
-        "runtime_directory", "path", None, "Where sockets and slot files are; made if missing, for its owner alone.",
+        "retention.batch_size",
+        "integer",
+        500,
+        "How many jobs are cleared in one transaction.",
+        minimum=1,
+        maximum=100_000,
+    ),
+    Setting(
+        "runtime_directory",
+        "path",
+        None,
+        "Where sockets and slot files are; made if missing, for its owner alone.",
         default_text="$RUNTIME_DIRECTORY, else $XDG_RUNTIME_DIR/queued, else /tmp/queued-UID",
     ),
-    Setting("log_level", "choice", "info", "The least important messages that are logged.",
+    Setting(
+        "log_level",
+        "choice",
+        "info",
+        "The least important messages that are logged.",
         choices=("debug", "info", "warning", "error"),
     ),
-)  # fmt: skip
+)
 
 BY_PATH: Mapping[str, Setting] = {setting.path: setting for setting in SETTINGS}
 
