@@ -1,0 +1,267 @@
+"""What an operator sees: read models of jobs, queues, processes, and the verdict on the whole.
+
+Values only. `queued.storage.insights` reads them, the command line shows them. Every moment is an aware UTC datetime on
+the database's clock, and `now` always comes from there, so a host with a wrong clock shows right ages.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+from queued.domain.errors import ConfigurationError
+from queued.domain.jobs import State
+from queued.domain.queues import Selector
+
+#: Counting stops here: an exact count of a million rows would cost more than it tells.
+COUNT_CAP = 100_000
+#: Seconds without a heartbeat after which a process counts as dead, unless the configuration says otherwise.
+ALIVE_THRESHOLD = 25.0
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number of rows; `capped` means there are more than that."""
+
+    value: int
+    capped: bool = False
+
+    @classmethod
+    def of(cls, counted: int, cap: int = COUNT_CAP) -> Count:
+        """The count of a query that stopped at `cap + 1` rows."""
+        return cls(min(counted, cap), counted > cap)
+
+    def __str__(self) -> str:
+        return f"{self.value}+" if self.capped else str(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which jobs are meant. Empty fields match all; `class_name` and `queue` may hold `*` and `?`."""
+
+    state: State | None = None
+    queue: str | None = None
+    class_name: str | None = None
+    since: datetime | None = None
+    before: int | None = None
+
+    def match(self, job: JobSummary) -> bool:
+        return (
+            (self.queue is None or fnmatchcase(job.queue, self.queue))
+            and (self.class_name is None or fnmatchcase(job.class_name, self.class_name))
+            and (self.since is None or (job.state_at is not None and job.state_at >= self.since))
+        )
+
+    @property
+    def narrow(self) -> bool:
+        """Whether rows must be looked at one by one: the database alone cannot answer."""
+        return self.queue is not None or self.class_name is not None or self.since is not None
+
+
+@dataclass(frozen=True, slots=True)
+class JobSummary:
+    """One line of a list. `state_at` is when the job came into its state, as far as it is known without a search."""
+
+    id: int
+    class_name: str
+    queue: str
+    priority: int
+    state: State
+    attempt: int
+    enqueued_at: datetime
+    state_at: datetime | None
+    run_at: datetime | None = None
+    error_class: str | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """A list of jobs, newest first. `more` says that others match.
+
+    `searched_to` is set when the search ended before the table did: go on with `before=searched_to`.
+    """
+
+    jobs: tuple[JobSummary, ...]
+    more: bool = False
+    searched_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that did not end well. `counted` is false once an operator's retry gave the job a new start."""
+
+    attempt: int
+    error_class: str
+    message: str
+    backtrace: tuple[str, ...]
+    hostname: str | None
+    process_name: str | None
+    policy: str | None
+    started_at: datetime | None
+    ended_at: datetime
+    counted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobDetail:
+    """Everything that is known of one job. Fields that do not belong to its state are None."""
+
+    id: int
+    class_name: str
+    state: State
+    queue: str
+    priority: int
+    attempt: int
+    arguments: str
+    options: str | None
+    enqueued_at: datetime
+    now: datetime
+    run_at: datetime | None = None
+    ready_at: datetime | None = None
+    claimed_at: datetime | None = None
+    started_at: datetime | None = None
+    cancel_at: datetime | None = None
+    failed_at: datetime | None = None
+    finished_at: datetime | None = None
+    process: ProcessInfo | None = None
+    queue_paused_at: datetime | None = None
+    attempts: tuple[Attempt, ...] = ()
+
+    @property
+    def failure(self) -> Attempt | None:
+        """The error that the job stands or last stumbled on."""
+        return self.attempts[-1] if self.attempts else None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessInfo:
+    """A registered process. It is alive while its last heartbeat is younger than the threshold."""
+
+    id: int
+    name: str
+    kind: str
+    supervisor: str | None
+    pid: int
+    hostname: str
+    started_at: datetime
+    last_heartbeat_at: datetime
+    heartbeat_age: float
+    alive: bool
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def application(self) -> tuple[str, str | None] | None:
+        """The application's state as its supervisor tells it, and the error if there is one."""
+        told = self.metadata.get("application")
+        if not isinstance(told, Mapping) or "state" not in told:
+            return None
+        error = told.get("error")
+        if isinstance(error, Mapping):
+            error = ": ".join(str(error[key]) for key in ("class", "message") if error.get(key))
+        return str(told["state"]), str(error) if error else None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueInfo:
+    """One queue: how much waits in it and since when."""
+
+    name: str
+    paused_at: datetime | None
+    ready: Count
+    scheduled: Count
+    running: int
+    failed: Count
+    oldest_ready_at: datetime | None
+    latency: float | None
+    workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The whole system at one moment."""
+
+    now: datetime
+    ready: Count
+    scheduled: Count
+    running: Count
+    failed: Count
+    #: Ends of the last hour by state: finished, discarded, cancelled; `failed` counts jobs that failed for good.
+    last_hour: Mapping[str, Count]
+    oldest_ready_at: datetime | None
+    queues: tuple[QueueInfo, ...]
+    processes: tuple[ProcessInfo, ...]
+
+
+Severity = Literal["problem", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing an operator should know. A `problem` keeps jobs from running though nobody asked for that."""
+
+    severity: Severity
+    text: str
+    hint: str | None = None
+
+
+def diagnose(overview: Overview) -> list[Finding]:
+    """What is wrong, the worst first."""
+    found: list[Finding] = []
+    alive = [process for process in overview.processes if process.alive]
+    dead = [process for process in overview.processes if not process.alive]
+    if not any(process.kind == "worker" for process in alive):
+        waiting = f"; {overview.ready} jobs wait" if overview.ready.value else ""
+        found.append(Finding("problem", f"no worker is alive{waiting}", "start the daemon: queued start"))
+    for process in alive:
+        state, error = process.application or ("", None)
+        if state == "FATAL":
+            text = f"the application on {process.hostname} is FATAL: {error or 'it could not be loaded'}"
+            found.append(Finding("problem", text, "correct it, then reload or restart the daemon"))
+        elif state == "BACKOFF":
+            text = (
+                f"the application on {process.hostname} does not start and is tried again: {error or 'no reason told'}"
+            )
+            found.append(Finding("problem", text, "see the daemon's log"))
+    for process in dead:
+        text = (
+            f"{process.kind} {process.name} (pid {process.pid} on {process.hostname}) "
+            f"has been silent for {process.heartbeat_age:.0f} s"
+        )
+        found.append(Finding("problem", text, "a living supervisor gives its jobs back; else start one"))
+    workers = any(process.kind == "worker" for process in alive)
+    for queue in overview.queues:
+        if queue.paused_at is not None:
+            found.append(Finding("warning", f"queue {queue.name} is paused", f"queuectl queues resume {queue.name}"))
+        elif workers and queue.ready.value and not queue.workers:
+            text = f"queue {queue.name} holds {queue.ready} ready jobs and no living worker serves it"
+            found.append(Finding("problem", text, "add it to a worker's queues: in queue.yml"))
+    if overview.failed.value:
+        found.append(Finding("warning", f"{overview.failed} failed jobs", "queuectl jobs list --state failed"))
+    return sorted(found, key=lambda finding: finding.severity != "problem")
+
+
+def serves(queues: object, name: str) -> bool:
+    """Whether a worker that told `queues` in its metadata takes jobs of the queue `name`; nothing told means all."""
+    listed = queues.split(",") if isinstance(queues, str) else queues
+    if not isinstance(listed, (list, tuple)):
+        return True
+    try:
+        return Selector.parse([str(entry) for entry in listed]).rank(name) is not None
+    except ConfigurationError:
+        return True
+
+
+def parse_backtrace(text: str) -> tuple[str, ...]:
+    """The lines of a stored backtrace: a JSON list of texts, or plain text as it is."""
+    try:
+        lines = json.loads(text)
+    except ValueError:
+        return tuple(text.splitlines())
+    if isinstance(lines, list):
+        return tuple(part for line in lines for part in str(line).splitlines())
+    return tuple(text.splitlines())

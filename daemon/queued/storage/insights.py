@@ -1,0 +1,331 @@
+"""What an operator reads: lists, one job, queues, processes, and the overview.
+
+No read here grows with the number of stored jobs: counts stop at a cap, lists go backwards by id in pages, and a filter
+that the database has no index for looks at a bounded number of rows and says where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from queued.domain.errors import DatabaseUnavailable, UnknownId
+from queued.domain.insights import (
+    ALIVE_THRESHOLD,
+    COUNT_CAP,
+    Attempt,
+    Count,
+    Filters,
+    JobDetail,
+    JobPage,
+    JobSummary,
+    Overview,
+    ProcessInfo,
+    QueueInfo,
+    parse_backtrace,
+    serves,
+)
+from queued.domain.jobs import State
+from queued.storage.session import Row, Session
+
+#: Rows that one filtered list looks at before it stops and says how to go on.
+SEARCH_WINDOW = 100_000
+#: Lanes (queue and priority) looked at for the oldest ready job.
+LANES = 1_000
+#: Above every id; both databases count ids in signed 64 bits.
+NO_ID = 2**63 - 1
+#: Rows fetched at a time where every row must be looked at.
+PAGE = 1_000
+
+#: The columns that say when a job came into its state, the best first. A list over all states knows no `ready_at`.
+MOMENTS: dict[str, tuple[str, ...]] = {
+    "ready": ("ready_at", "run_at", "enqueued_at"),
+    "scheduled": ("due_at",),
+    "running": ("started_at", "claimed_at"),
+    "failed": ("failed_at",),
+}
+
+
+def now(session: Session) -> datetime:
+    """The database's clock."""
+    row = session.one("insights.now")
+    assert row is not None
+    return cast(datetime, row["now_at"])
+
+
+# jobs
+
+
+def search(session: Session, filters: Filters, limit: int, window: int = SEARCH_WINDOW) -> JobPage:
+    """Up to `limit` jobs that match, newest first.
+
+    Looks at no more than `window` rows; when they end before the table does, `searched_to` says where to go on. Of
+    ready jobs only the next `COUNT_CAP` to be claimed are looked at.
+    """
+    found: list[JobSummary] = []
+    for looked, job in enumerate(_walk(session, filters, limit + 1), start=1):
+        if _in_state(job, filters) and filters.match(job):
+            if len(found) == limit:
+                return JobPage(tuple(found), more=True)
+            found.append(job)
+        if looked >= window:
+            return JobPage(tuple(found), searched_to=job.id)
+    return JobPage(tuple(found))
+
+
+def _in_state(job: JobSummary, filters: Filters) -> bool:
+    return filters.state is None or job.state == filters.state
+
+
+def _walk(session: Session, filters: Filters, wanted: int) -> Iterator[JobSummary]:
+    """Every job in the table that the filters' state names, newest first, fetched in pages."""
+    name, params = _source(filters)
+    exact = not filters.narrow and filters.state not in {"finished", "discarded", "cancelled"}
+    page = min(wanted, PAGE) if exact else PAGE
+    before = filters.before if filters.before is not None else NO_ID
+    while True:
+        rows = session.all(name, before=before, page=page, **params)
+        yield from map(_summary, rows)
+        if len(rows) < page:
+            return
+        before = rows[-1]["id"]
+
+
+def _source(filters: Filters) -> tuple[str, dict[str, Any]]:
+    match filters.state:
+        case None:
+            return "insights.list_all", {}
+        case "ready":
+            queue = filters.queue
+            if queue is not None and not any(sign in queue for sign in "*?["):
+                return "insights.list_ready_in", {"queue": queue, "cap": COUNT_CAP}
+            return "insights.list_ready", {"cap": COUNT_CAP}
+        case "scheduled":
+            return "insights.list_scheduled", {}
+        case "running":
+            return "insights.list_running", {}
+        case "failed":
+            return "insights.list_failed", {}
+    return "insights.list_ended", {}
+
+
+def _summary(row: Row) -> JobSummary:
+    state = cast(State, row["state"])
+    columns = MOMENTS.get(state, ("finished_at",))
+    return JobSummary(
+        id=row["id"],
+        class_name=row["class_name"],
+        queue=row["queue"],
+        priority=row["priority"],
+        state=state,
+        attempt=row["attempt"],
+        enqueued_at=row["enqueued_at"],
+        state_at=next((row[column] for column in columns if row.get(column) is not None), None),
+        run_at=row.get("due_at") or row["run_at"],
+        error_class=row.get("error_class"),
+        message=row.get("message"),
+    )
+
+
+def job(session: Session, job_id: int, threshold: float = ALIVE_THRESHOLD) -> JobDetail:
+    """Everything known of one job. Raises UnknownId."""
+    row, place = _locate(session, job_id)
+    attempts = tuple(_attempt(attempt) for attempt in session.all("insights.attempts", id=job_id))
+    queue = session.one("insights.queue", queue=place["queue"])
+    process = None
+    holder = row["process_id"] if place["state"] == "running" else row["end_process_id"]
+    if holder is not None:
+        found = session.one("insights.process", id=holder)
+        process = _process(found, threshold) if found is not None else None
+    return JobDetail(
+        id=job_id,
+        class_name=row["class_name"],
+        arguments=row["arguments"],
+        options=row["options"],
+        enqueued_at=row["enqueued_at"],
+        now=row["now_at"],
+        run_at=row["due_at"] or row["run_at"],
+        claimed_at=row["claimed_at"],
+        started_at=row["started_at"] or row["end_started_at"],
+        cancel_at=row["cancel_at"],
+        failed_at=row["failed_at"],
+        finished_at=row["finished_at"],
+        process=process,
+        queue_paused_at=queue["paused_at"] if queue is not None else None,
+        attempts=attempts,
+        **place,
+    )
+
+
+def _locate(session: Session, job_id: int) -> tuple[Row, dict[str, Any]]:
+    """A job's row, and its state, queue, priority and attempt from the one table that holds it.
+
+    A worker may take a ready job between the two statements that look for it; then it is looked for again.
+    """
+    for _ in range(3):
+        row = session.one("insights.job", id=job_id)
+        if row is None:
+            raise UnknownId(
+                f"there is no job {job_id}; jobs are cleared some time after their end (`retention` in queue.yml)"
+            )
+        place = _place(session, row)
+        if place is not None:
+            return row, place
+    raise DatabaseUnavailable(f"job {job_id} moves faster than it can be read; ask again")
+
+
+def _place(session: Session, row: Row) -> dict[str, Any] | None:
+    if row["end_state"] is not None:
+        return {
+            "state": row["end_state"],
+            "queue": row["queue"],
+            "priority": row["priority"],
+            "attempt": row["end_attempt"],
+        }
+    for state, prefix in (("running", "claimed"), ("scheduled", "scheduled")):
+        if row[f"{prefix}_attempt"] is not None:
+            columns = ("queue", "priority", "attempt")
+            return {"state": state, **{column: row[f"{prefix}_{column}"] for column in columns}}
+    if row["failed_attempt"] is not None:
+        return {
+            "state": "failed",
+            "queue": row["failed_queue"],
+            "priority": row["priority"],
+            "attempt": row["failed_attempt"],
+        }
+    lane = {"queue": row["queue"], "priority": row["priority"]}
+    ready = session.one("insights.ready_in_lane", id=row["id"], **lane) or session.one(
+        "insights.ready_anywhere", id=row["id"]
+    )
+    return {"state": "ready", **ready} if ready is not None else None
+
+
+def _attempt(row: Row) -> Attempt:
+    return Attempt(
+        attempt=row["attempt"],
+        error_class=row["error_class"],
+        message=row["message"],
+        backtrace=parse_backtrace(row["backtrace"]),
+        hostname=row["hostname"],
+        process_name=row["process_name"],
+        policy=row["policy"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        counted=bool(row["counted"]),
+    )
+
+
+# processes
+
+
+def processes(session: Session, threshold: float = ALIVE_THRESHOLD) -> tuple[ProcessInfo, ...]:
+    """Every registered process, each with the number of jobs it holds and runs in its metadata."""
+    held = {row["process_id"]: row for row in session.all("insights.claimed_by_process", cap=COUNT_CAP + 1)}
+    listed = []
+    for row in session.all("insights.processes"):
+        jobs = held.get(row["id"])
+        counts = {"claimed": jobs["n"] if jobs else 0, "running": jobs["started"] if jobs else 0}
+        listed.append(_process(row, threshold, counts if row["kind"] == "worker" or jobs else {}))
+    return tuple(listed)
+
+
+def _process(row: Row, threshold: float, counts: dict[str, int] | None = None) -> ProcessInfo:
+    age = max(0.0, (row["now_at"] - row["last_heartbeat_at"]).total_seconds())
+    try:
+        metadata = json.loads(row["metadata"] or "{}")
+    except ValueError:
+        metadata = {}
+    return ProcessInfo(
+        id=row["id"],
+        name=row["name"],
+        kind=str(row["kind"]).lower(),
+        supervisor=row["supervisor"],
+        pid=row["pid"],
+        hostname=row["hostname"],
+        started_at=row["started_at"],
+        last_heartbeat_at=row["last_heartbeat_at"],
+        heartbeat_age=age,
+        alive=age < threshold,
+        metadata={**(metadata if isinstance(metadata, dict) else {}), **(counts or {})},
+    )
+
+
+# queues and the whole
+
+
+def queues(session: Session, workers: tuple[ProcessInfo, ...] | None = None) -> tuple[QueueInfo, ...]:
+    """Every queue that was ever used or paused."""
+    if workers is None:
+        workers = processes(session)
+    serving = [worker.metadata.get("queues") for worker in workers if worker.alive and worker.kind == "worker"]
+    clock = now(session)
+    scheduled = _by_queue(session, "insights.scheduled_by_queue")
+    running = _by_queue(session, "insights.claimed_by_queue")
+    failed = _by_queue(session, "insights.failed_by_queue")
+    oldest = _oldest(session)
+    listed = []
+    rows = {row["name"]: row for row in session.all("insights.queues", cap=COUNT_CAP + 1)}
+    for name in sorted({*rows, *oldest}):
+        row = rows.get(name) or {"paused_at": None, "ready": 1}
+        ready_at = oldest.get(name) if row["ready"] else None
+        listed.append(
+            QueueInfo(
+                name=name,
+                paused_at=row["paused_at"],
+                ready=Count.of(row["ready"]),
+                scheduled=scheduled(name),
+                running=running(name).value,
+                failed=failed(name),
+                oldest_ready_at=ready_at,
+                latency=max(0.0, (clock - ready_at).total_seconds()) if ready_at is not None else None,
+                workers=sum(serves(told, name) for told in serving),
+            )
+        )
+    return tuple(listed)
+
+
+def _by_queue(session: Session, statement: str) -> Callable[[str], Count]:
+    """The counts of one table by queue; when the whole table passes the cap, every count may be more than it says."""
+    counted = {row["queue"]: row["n"] for row in session.all(statement, cap=COUNT_CAP + 1)}
+    capped = sum(counted.values()) > COUNT_CAP
+    return lambda name: Count(counted.get(name, 0), capped)
+
+
+def _oldest(session: Session) -> dict[str, datetime]:
+    """When the oldest ready job of each queue became ready."""
+    oldest: dict[str, datetime] = {}
+    for row in session.all("insights.lanes", lanes=LANES):
+        known = oldest.get(row["queue"])
+        oldest[row["queue"]] = row["ready_at"] if known is None else min(known, row["ready_at"])
+    return oldest
+
+
+def overview(session: Session, threshold: float = ALIVE_THRESHOLD) -> Overview:
+    """The whole system. Each part is read for itself: the figures of a busy system differ by what moved meanwhile."""
+    clock = now(session)
+    since = clock - timedelta(hours=1)
+    known = processes(session, threshold)
+    listed = queues(session, known)
+    last_hour = {state: Count(0) for state in ("finished", "discarded", "cancelled")}
+    for row in session.all("insights.count_ends_since", since=since, cap=COUNT_CAP + 1):
+        last_hour[row["state"]] = Count.of(row["n"])
+    last_hour["failed"] = _count(session, "insights.count_failed_since", since=since)
+    return Overview(
+        now=clock,
+        ready=_count(session, "insights.count_ready"),
+        scheduled=_count(session, "insights.count_scheduled"),
+        running=_count(session, "insights.count_claimed"),
+        failed=_count(session, "insights.count_failed"),
+        last_hour=last_hour,
+        oldest_ready_at=min((queue.oldest_ready_at for queue in listed if queue.oldest_ready_at), default=None),
+        queues=listed,
+        processes=known,
+    )
+
+
+def _count(session: Session, statement: str, **params: Any) -> Count:
+    row = session.one(statement, cap=COUNT_CAP + 1, **params)
+    assert row is not None
+    return Count.of(row["n"])

@@ -1,0 +1,165 @@
+-- What an operator reads. A job's state is the table it is in; one that is in none of claimed, scheduled, failed and finished is
+-- ready. Whatever could count or search a whole table stops at :cap rows.
+
+-- name: now
+SELECT {now} AS now_at;
+
+-- name: count_ready
+SELECT count(*) AS n FROM (SELECT 1 FROM queued.ready LIMIT :cap) AS counted;
+
+-- name: count_scheduled
+SELECT count(*) AS n FROM (SELECT 1 FROM queued.scheduled LIMIT :cap) AS counted;
+
+-- name: count_claimed
+SELECT count(*) AS n FROM (SELECT 1 FROM queued.claimed LIMIT :cap) AS counted;
+
+-- name: count_failed
+SELECT count(*) AS n FROM (SELECT 1 FROM queued.failed LIMIT :cap) AS counted;
+
+-- name: count_failed_since
+SELECT count(*) AS n FROM (SELECT 1 FROM queued.failed WHERE failed_at >= :since LIMIT :cap) AS counted;
+
+-- name: count_ends_since
+-- How the jobs that ended lately ended.
+SELECT state, count(*) AS n
+FROM (SELECT state FROM queued.finished WHERE finished_at >= :since LIMIT :cap) AS counted
+GROUP BY state;
+
+-- name: queues
+-- Every queue that was ever used or paused, with its capped number of ready jobs.
+SELECT q.name, q.paused_at,
+       (SELECT count(*) FROM (SELECT 1 FROM queued.ready AS r WHERE r.queue = q.name LIMIT :cap) AS counted) AS ready
+FROM queued.queues AS q
+ORDER BY q.name;
+
+-- name: scheduled_by_queue
+SELECT queue, count(*) AS n FROM (SELECT queue FROM queued.scheduled LIMIT :cap) AS counted GROUP BY queue;
+
+-- name: claimed_by_queue
+SELECT queue, count(*) AS n FROM (SELECT queue FROM queued.claimed LIMIT :cap) AS counted GROUP BY queue;
+
+-- name: failed_by_queue
+SELECT queue, count(*) AS n FROM (SELECT queue FROM queued.failed LIMIT :cap) AS counted GROUP BY queue;
+
+-- name: claimed_by_process
+SELECT process_id, count(*) AS n, count(started_at) AS started
+FROM (SELECT process_id, started_at FROM queued.claimed LIMIT :cap) AS counted
+GROUP BY process_id;
+
+-- name: processes
+SELECT id, name, kind, supervisor, pid, hostname, metadata, started_at, last_heartbeat_at, {now} AS now_at
+FROM queued.processes
+ORDER BY hostname, started_at, id;
+
+-- name: list_all
+-- The newest jobs, each with the state that its tables tell.
+SELECT j.id, j.class_name, j.enqueued_at, j.run_at,
+       COALESCE(s.queue, c.queue, f.queue, j.queue) AS queue,
+       COALESCE(s.priority, c.priority, j.priority) AS priority,
+       COALESCE(e.state, CASE WHEN c.job_id IS NOT NULL THEN 'running' WHEN s.job_id IS NOT NULL THEN 'scheduled'
+                              WHEN f.job_id IS NOT NULL THEN 'failed' ELSE 'ready' END) AS state,
+       COALESCE(e.attempt, c.attempt, s.attempt, f.attempt,
+                1 + COALESCE((SELECT max(a.attempt) FROM queued.attempts AS a WHERE a.job_id = j.id), 0)) AS attempt,
+       e.finished_at, c.claimed_at, c.started_at, s.run_at AS due_at, f.failed_at, f.error_class,
+       substr(f.message, 1, 300) AS message
+FROM (SELECT id, class_name, queue, priority, enqueued_at, run_at FROM queued.jobs
+      WHERE id < :before ORDER BY id DESC LIMIT :page) AS j
+LEFT JOIN queued.finished AS e ON e.job_id = j.id
+LEFT JOIN queued.claimed AS c ON c.job_id = j.id
+LEFT JOIN queued.scheduled AS s ON s.job_id = j.id
+LEFT JOIN queued.failed AS f ON f.job_id = j.id
+ORDER BY j.id DESC;
+
+-- name: list_ready
+-- The jobs that would be claimed first, at most :cap of them, newest first. `ready` has no index by job: a page is cut from
+-- this bounded window.
+SELECT j.id, j.class_name, j.enqueued_at, j.run_at, r.queue, r.priority, 'ready' AS state, r.attempt, r.ready_at
+FROM (SELECT w.* FROM (SELECT * FROM queued.ready ORDER BY queue, priority, seq LIMIT :cap) AS w
+      WHERE w.job_id < :before ORDER BY w.job_id DESC LIMIT :page) AS r
+JOIN queued.jobs AS j ON j.id = r.job_id
+ORDER BY j.id DESC;
+
+-- name: list_ready_in
+-- The same for one queue.
+SELECT j.id, j.class_name, j.enqueued_at, j.run_at, r.queue, r.priority, 'ready' AS state, r.attempt, r.ready_at
+FROM (SELECT w.* FROM (SELECT * FROM queued.ready WHERE queue = :queue ORDER BY priority, seq LIMIT :cap) AS w
+      WHERE w.job_id < :before ORDER BY w.job_id DESC LIMIT :page) AS r
+JOIN queued.jobs AS j ON j.id = r.job_id
+ORDER BY j.id DESC;
+
+-- name: list_scheduled
+SELECT j.id, j.class_name, j.enqueued_at, j.run_at, s.queue, s.priority, 'scheduled' AS state, s.attempt,
+       s.run_at AS due_at
+FROM (SELECT * FROM queued.scheduled WHERE job_id < :before ORDER BY job_id DESC LIMIT :page) AS s
+JOIN queued.jobs AS j ON j.id = s.job_id
+ORDER BY j.id DESC;
+
+-- name: list_running
+SELECT j.id, j.class_name, j.enqueued_at, j.run_at, c.queue, c.priority, 'running' AS state, c.attempt,
+       c.claimed_at, c.started_at
+FROM (SELECT * FROM queued.claimed WHERE job_id < :before ORDER BY job_id DESC LIMIT :page) AS c
+JOIN queued.jobs AS j ON j.id = c.job_id
+ORDER BY j.id DESC;
+
+-- name: list_failed
+SELECT j.id, j.class_name, j.enqueued_at, j.run_at, f.queue, j.priority, 'failed' AS state, f.attempt,
+       f.failed_at, f.error_class, substr(f.message, 1, 300) AS message
+FROM (SELECT * FROM queued.failed WHERE job_id < :before ORDER BY job_id DESC LIMIT :page) AS f
+JOIN queued.jobs AS j ON j.id = f.job_id
+ORDER BY j.id DESC;
+
+-- name: list_ended
+-- Jobs that ended, whichever way.
+SELECT j.id, j.class_name, j.enqueued_at, j.run_at, j.queue, j.priority, e.state, e.attempt, e.finished_at
+FROM (SELECT * FROM queued.finished WHERE job_id < :before ORDER BY job_id DESC LIMIT :page) AS e
+JOIN queued.jobs AS j ON j.id = e.job_id
+ORDER BY j.id DESC;
+
+-- name: job
+-- One job and its row in every table but ready.
+SELECT j.id, j.class_name, j.queue, j.priority, j.arguments, j.options, j.enqueued_at, j.run_at, {now} AS now_at,
+       s.queue AS scheduled_queue, s.priority AS scheduled_priority, s.attempt AS scheduled_attempt, s.run_at AS due_at,
+       c.queue AS claimed_queue, c.priority AS claimed_priority, c.attempt AS claimed_attempt, c.process_id,
+       c.claimed_at, c.started_at, c.cancel_at,
+       f.queue AS failed_queue, f.attempt AS failed_attempt, f.error_class, f.message, f.backtrace, f.failed_at,
+       e.state AS end_state, e.attempt AS end_attempt, e.process_id AS end_process_id, e.started_at AS end_started_at,
+       e.finished_at
+FROM queued.jobs AS j
+LEFT JOIN queued.finished AS e ON e.job_id = j.id
+LEFT JOIN queued.claimed AS c ON c.job_id = j.id
+LEFT JOIN queued.scheduled AS s ON s.job_id = j.id
+LEFT JOIN queued.failed AS f ON f.job_id = j.id
+WHERE j.id = :id;
+
+-- name: ready_in_lane
+-- The ready row of a job, looked for in the lane where it was enqueued.
+SELECT queue, priority, attempt, ready_at FROM queued.ready
+WHERE queue = :queue AND priority = :priority AND job_id = :id
+LIMIT 1;
+
+-- name: ready_anywhere
+-- The ready row of a job that a retry moved to another lane: reads the whole table, so it is asked last.
+SELECT queue, priority, attempt, ready_at FROM queued.ready WHERE job_id = :id LIMIT 1;
+
+-- name: attempts
+SELECT attempt, policy, error_class, message, backtrace, hostname, process_name, started_at, ended_at, counted
+FROM queued.attempts WHERE job_id = :id ORDER BY attempt;
+
+-- name: process
+SELECT id, name, kind, supervisor, pid, hostname, metadata, started_at, last_heartbeat_at, {now} AS now_at
+FROM queued.processes WHERE id = :id;
+
+-- name: queue
+SELECT name, paused_at FROM queued.queues WHERE name = :queue;
+
+-- name: state
+-- Where one job is; no row when there is no such job.
+SELECT COALESCE(e.state, CASE WHEN c.job_id IS NOT NULL THEN 'running' WHEN s.job_id IS NOT NULL THEN 'scheduled'
+                              WHEN f.job_id IS NOT NULL THEN 'failed' ELSE 'ready' END) AS state,
+       j.queue, j.priority
+FROM queued.jobs AS j
+LEFT JOIN queued.finished AS e ON e.job_id = j.id
+LEFT JOIN queued.claimed AS c ON c.job_id = j.id
+LEFT JOIN queued.scheduled AS s ON s.job_id = j.id
+LEFT JOIN queued.failed AS f ON f.job_id = j.id
+WHERE j.id = :id;
