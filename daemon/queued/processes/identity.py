@@ -1,0 +1,57 @@
+"""Which process is meant: a pid alone is used again, so boot, pid namespace and start time go with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from functools import cache
+from typing import Any
+
+
+def hostname() -> str:
+    """This host's name, always valid text."""
+    return os.fsencode(socket.gethostname()).decode("utf-8", "replace") or "localhost"
+
+
+def identity() -> str:
+    """What `processes.identity` holds: JSON with boot id, pid namespace, and start time in clock ticks since boot."""
+    boot, namespace = _here()
+    return json.dumps({"boot": boot, "pidns": namespace, "start": start_time(os.getpid())}, separators=(",", ":"))
+
+
+def is_local(text: str) -> bool:
+    """Whether that process was seen from here: same boot, same pid namespace. Only then do its pids mean anything to us."""
+    facts = _parse(text)
+    return (facts.get("boot"), facts.get("pidns")) == _here()
+
+
+def is_gone(pid: int, text: str) -> bool:
+    """Whether a local process has certainly ended. Of a process of another host nothing is certain: False."""
+    return is_local(text) and start_time(pid) != _parse(text).get("start")
+
+
+def start_time(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot; None when there is none, or only a zombie."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # The name, in parentheses, may hold spaces and parentheses itself: count from the last one.
+            fields = file.read().rpartition(b")")[2].split()
+    except (OSError, ValueError):
+        return None
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+@cache
+def _here() -> tuple[str, int]:
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        boot = file.read().strip()
+    return boot, os.stat("/proc/self/ns/pid").st_ino
+
+
+def _parse(text: str) -> dict[str, Any]:
+    try:
+        facts = json.loads(text)
+    except ValueError:
+        return {}
+    return facts if isinstance(facts, dict) else {}
