@@ -26,11 +26,11 @@ FROM (SELECT state FROM queued.finished WHERE finished_at >= :since LIMIT :cap) 
 GROUP BY state;
 
 -- name: queues
--- Every queue that was ever used or paused, with its capped number of ready jobs.
-SELECT q.name, q.paused_at,
-       (SELECT count(*) FROM (SELECT 1 FROM queued.ready AS r WHERE r.queue = q.name LIMIT :cap) AS counted) AS ready
-FROM queued.queues AS q
-ORDER BY q.name;
+-- The queues that somebody has paused or resumed; the others are known by the jobs in them.
+SELECT name, paused_at FROM queued.queues;
+
+-- name: count_ready_in
+SELECT count(*) AS n FROM (SELECT 1 FROM queued.ready WHERE queue = :queue LIMIT :cap) AS counted;
 
 -- name: scheduled_by_queue
 SELECT queue, count(*) AS n FROM (SELECT queue FROM queued.scheduled LIMIT :cap) AS counted GROUP BY queue;

@@ -1,0 +1,266 @@
+"""Jobs in a process's hands, and every way out of them. Each is fenced by (job id, lease): a stale word touches nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from queued.domain.jobs import Arrival, Failure, Outcome
+from queued.storage import jobs as jobs_table
+from queued.storage import ready
+from queued.storage.session import Row, Session
+
+#: The retry policy under which crashes are counted.
+CRASH_POLICY = "crash"
+#: How the end of a job is called in the table `finished`.
+END_STATES = {"done": "finished", "discarded": "discarded", "cancelled": "cancelled"}
+
+
+@dataclass(slots=True)
+class Report:
+    """What came of a batch of outcomes. `arrivals` are to be announced after the commit."""
+
+    #: Leases that were no longer valid: those outcomes were refused and nothing of them is stored.
+    stale: list[Outcome] = field(default_factory=list)
+    arrivals: list[Arrival] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Recovered:
+    """What came of the claims of a process that is gone."""
+
+    #: Ids of jobs that were running and will run again.
+    crashed: list[int] = field(default_factory=list)
+    #: Ids of jobs that were running and have crashed too often: now failed.
+    failed: list[int] = field(default_factory=list)
+    #: Ids of jobs that had not started, or whose process was stopped on purpose: ready again, untouched.
+    released: list[int] = field(default_factory=list)
+    #: Ids of jobs whose cancellation had been asked for: now cancelled.
+    cancelled: list[int] = field(default_factory=list)
+    arrivals: list[Arrival] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Who reports: kept with each failed attempt."""
+
+    hostname: str
+    process_name: str
+
+
+def is_plain(outcomes: Iterable[Outcome]) -> bool:
+    """Whether `finish` needs one statement only for these outcomes."""
+    return all(outcome.kind in END_STATES and outcome.failure is None and not outcome.enqueue for outcome in outcomes)
+
+
+def finish(session: Session, outcomes: Sequence[Outcome], worker: Worker) -> Report:
+    """Store how attempts ended, each with the jobs it enqueues at its finish.
+
+    An outcome whose lease is no longer valid is refused whole and returned as stale.
+    """
+    report = Report()
+    _end(session, [outcome for outcome in outcomes if outcome.kind in END_STATES], worker, report)
+    released = [outcome for outcome in outcomes if outcome.kind == "released"]
+    if released:
+        kept = release(session, [(outcome.job_id, outcome.lease) for outcome in released], report.arrivals)
+        report.stale += [outcome for outcome in released if outcome.job_id not in kept]
+    for outcome in outcomes:
+        if outcome.kind in {"failed", "retry"}:
+            _fail_or_retry(session, outcome, worker, report)
+    stale = {(outcome.job_id, outcome.lease) for outcome in report.stale}
+    enqueued = [job for outcome in outcomes if (outcome.job_id, outcome.lease) not in stale for job in outcome.enqueue]
+    report.arrivals += jobs_table.enqueue(session, enqueued)[1]
+    return report
+
+
+def _end(session: Session, outcomes: Sequence[Outcome], worker: Worker, report: Report) -> None:
+    if not outcomes:
+        return
+    if session.dialect == "sqlite":
+        rows = [(o.job_id, o.lease, END_STATES[o.kind], o.duration, o.ended_ago) for o in outcomes]
+        ended = session.all("claimed.finish", rows=rows)
+    else:
+        ended = session.all(
+            "claimed.finish",
+            ids=[o.job_id for o in outcomes],
+            leases=[o.lease for o in outcomes],
+            states=[END_STATES[o.kind] for o in outcomes],
+            durations=[float(o.duration) for o in outcomes],
+            ended_agos=[float(o.ended_ago) for o in outcomes],
+        )
+    attempts = {row["job_id"]: row["attempt"] for row in ended}
+    for outcome in outcomes:
+        if outcome.job_id not in attempts:
+            report.stale.append(outcome)
+        elif outcome.failure is not None:
+            _record(session, outcome.job_id, attempts[outcome.job_id], outcome.failure, outcome, worker, None)
+
+
+def _fail_or_retry(session: Session, outcome: Outcome, worker: Worker, report: Report) -> None:
+    claim = session.one("claimed.take", job_id=outcome.job_id, lease=outcome.lease)
+    if claim is None:
+        report.stale.append(outcome)
+        return
+    failure = outcome.failure or Failure("queued.JobFailed", "the attempt failed and gave no reason")
+    _record(session, outcome.job_id, claim["attempt"], failure, outcome, worker, outcome.policy)
+    if outcome.kind == "failed":
+        _put_failed(session, claim, failure)
+        return
+    queue = outcome.queue or claim["queue"]
+    priority = claim["priority"] if outcome.priority is None else outcome.priority
+    attempt = claim["attempt"] + 1
+    if outcome.wait > 0:
+        session.run(
+            "scheduled.put",
+            job_id=outcome.job_id,
+            queue=queue,
+            priority=priority,
+            attempt=attempt,
+            wait=float(outcome.wait),
+        )
+        report.arrivals.append(Arrival("", 0, 0))
+    else:
+        seq = ready.put(session, outcome.job_id, queue, priority, attempt)
+        report.arrivals.append(Arrival(queue, priority, seq))
+
+
+def release(session: Session, claims: Sequence[tuple[int, int]], arrivals: list[Arrival]) -> set[int]:
+    """Give claims back to ready, untouched: same attempt, no blame. The ids that were still ours."""
+    if not claims:
+        return set()
+    if session.dialect == "sqlite":
+        rows = session.all("claimed.release", rows=list(claims))
+    else:
+        rows = session.all("claimed.release", ids=[job for job, _ in claims], leases=[lease for _, lease in claims])
+    arrivals += [Arrival(row["queue"], row["priority"], row["seq"]) for row in rows]
+    return {row["job_id"] for row in rows}
+
+
+def crash(
+    session: Session, claims: Sequence[tuple[int, int]], reason: str, crash_limit: int, worker: Worker
+) -> Recovered:
+    """The process that ran these claims died: each attempt failed as JobCrashed, and is run again up to the limit."""
+    recovered = Recovered()
+    for job_id, lease in claims:
+        claim = session.one("claimed.take", job_id=job_id, lease=lease)
+        if claim is not None:
+            _crash_one(session, claim, reason, crash_limit, worker, recovered)
+    return recovered
+
+
+def recover(
+    session: Session,
+    process_id: int,
+    running: Mapping[int, int] | None,
+    reason: str,
+    crash_limit: int,
+    hostname: str,
+    process_name: str,
+) -> Recovered:
+    """Settle the claims of a process that is gone, and delete its row.
+
+    `running` maps the ids of the jobs that were running to their leases; None means that nobody knows, and then the jobs
+    that the process had reported as started count as running. Those crashed; the others are ready again, untouched.
+    Idempotent: what another process has settled already is not there any more.
+    """
+    worker = Worker(hostname, process_name)
+    recovered = Recovered()
+    untouched: list[tuple[int, int]] = []
+    for claim in session.all("claimed.of_process", process_id=process_id):
+        known = claim["started_at"] is not None if running is None else running.get(claim["job_id"]) == claim["lease"]
+        if claim["cancel_at"] is not None:
+            taken = session.one("claimed.take", job_id=claim["job_id"], lease=claim["lease"])
+            if taken is not None:
+                session.run("finished.put", state="cancelled", **_ended(claim))
+                recovered.cancelled.append(claim["job_id"])
+        elif known:
+            taken = session.one("claimed.take", job_id=claim["job_id"], lease=claim["lease"])
+            if taken is not None:
+                _crash_one(session, taken, reason, crash_limit, worker, recovered)
+        else:
+            untouched.append((claim["job_id"], claim["lease"]))
+    recovered.released += sorted(release(session, untouched, recovered.arrivals))
+    session.run("processes.delete", process_id=process_id)
+    return recovered
+
+
+def _ended(claim: Row) -> dict[str, object]:
+    return {
+        "job_id": claim["job_id"],
+        "attempt": claim["attempt"],
+        "process_id": claim["process_id"],
+        "started_at": claim["started_at"],
+    }
+
+
+def _crash_one(
+    session: Session, claim: Row, reason: str, crash_limit: int, worker: Worker, recovered: Recovered
+) -> None:
+    job_id = claim["job_id"]
+    failure = Failure("queued.JobCrashed", reason)
+    outcome = Outcome(job_id, claim["lease"], "failed")
+    _record(session, job_id, claim["attempt"], failure, outcome, worker, CRASH_POLICY, claim["started_at"])
+    counted = session.one("attempts.counted", job_id=job_id, policy=CRASH_POLICY)
+    assert counted is not None
+    if counted["spent"] >= crash_limit:
+        times = "once" if crash_limit == 1 else f"{counted['spent']} times"
+        _put_failed(
+            session,
+            claim,
+            Failure("queued.JobCrashed", f"{reason} (it has crashed {times}, and crash_limit is {crash_limit})"),
+        )
+        recovered.failed.append(job_id)
+    else:
+        seq = ready.put(session, job_id, claim["queue"], claim["priority"], claim["attempt"] + 1)
+        recovered.arrivals.append(Arrival(claim["queue"], claim["priority"], seq))
+        recovered.crashed.append(job_id)
+
+
+def _put_failed(session: Session, claim: Row, failure: Failure) -> None:
+    session.run(
+        "failed.put",
+        job_id=claim["job_id"],
+        queue=claim["queue"],
+        attempt=claim["attempt"],
+        error_class=failure.error_class,
+        message=failure.message,
+        backtrace="\n".join(failure.backtrace),
+    )
+
+
+def _record(
+    session: Session,
+    job_id: int,
+    attempt: int,
+    failure: Failure,
+    outcome: Outcome,
+    worker: Worker,
+    policy: str | None,
+    started_at: datetime | None = None,
+) -> None:
+    session.run(
+        "attempts.record",
+        job_id=job_id,
+        attempt=attempt,
+        policy=policy,
+        error_class=failure.error_class,
+        message=failure.message,
+        backtrace="\n".join(failure.backtrace),
+        hostname=worker.hostname,
+        process_name=worker.process_name,
+        started_at=started_at,
+        duration=float(outcome.duration),
+        ended_ago=float(outcome.ended_ago),
+    )
+
+
+def mark_started(session: Session, claims: Sequence[tuple[int, int, float]]) -> None:
+    """Say which claims have started, and how many seconds ago: what is known of them if this host is lost."""
+    for job_id, lease, ago in claims:
+        session.run("claimed.mark_started", job_id=job_id, lease=lease, ago=float(ago))
+
+
+def cancellations(session: Session, process_id: int) -> set[tuple[int, int]]:
+    """The (id, lease) of this process's claims whose cancellation has been asked for."""
+    return {(row["job_id"], row["lease"]) for row in session.all("claimed.cancellations", process_id=process_id)}

@@ -1,0 +1,300 @@
+"""PostgreSQL through psycopg 3: one connection, autocommit, statements prepared after their fifth use."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from queued.domain.errors import DatabaseError, DatabaseMisconfigured, DatabaseUnavailable
+from queued.domain.settings import DatabaseSettings
+from queued.storage.session import Row, Session
+from queued.storage.sql import Dialect, statements
+
+if TYPE_CHECKING:
+    import psycopg
+
+#: PostgreSQL's own words for a refusal that trying again will not lift.
+REFUSALS = (
+    "password authentication failed",
+    "no password supplied",
+    "does not exist",
+    "no pg_hba.conf entry",
+    "permission denied",
+    "invalid connection option",
+    "authentication failed",
+)
+#: For a connection that died without a word: noticed within about 25 s, also while waiting for an answer.
+KEEPALIVES = {
+    "keepalives": "1",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+}
+#: A plan made from the statistics of an empty table ran the claim 150 times slower; with these the indexes are always used.
+#: Only those who read lists (queuectl) may join by hashing.
+SESSION_SETTINGS = """
+SELECT set_config('TimeZone', 'UTC', false), set_config('enable_seqscan', 'off', false), set_config('jit', 'off', false),
+       set_config('enable_mergejoin', %s, false), set_config('enable_hashjoin', %s, false),
+       set_config('lock_timeout', '10s', false), set_config('application_name', %s, false)
+"""
+
+
+def driver() -> Any:
+    """psycopg, or one sentence that says how to get it."""
+    try:
+        import psycopg
+    except ImportError as error:
+        raise DatabaseMisconfigured(
+            f"PostgreSQL needs the package psycopg, which this Python does not have ({error}); "
+            "install it with `pip install 'queued-jobs[postgresql]'`"
+        ) from error
+    return psycopg
+
+
+class PostgresqlSession:
+    """Runs named statements on a cursor of a psycopg connection."""
+
+    dialect: Dialect = "postgresql"
+
+    def __init__(self, cursor: psycopg.Cursor[Row], texts: Mapping[str, tuple[str, ...]]) -> None:
+        self._cursor = cursor
+        self._texts = texts
+
+    def _execute(self, name: str, params: Mapping[str, Any]) -> psycopg.Cursor[Row]:
+        (text,) = self._texts[name]
+        return self._cursor.execute(text, params, binary=True)
+
+    def all(self, name: str, /, **params: Any) -> list[Row]:
+        return self._execute(name, params).fetchall()
+
+    def one(self, name: str, /, **params: Any) -> Row | None:
+        return self._execute(name, params).fetchone()
+
+    def run(self, name: str, /, **params: Any) -> int:
+        return self._execute(name, params).rowcount
+
+
+def prepare_cursor(connection: Any) -> psycopg.Cursor[Row]:
+    """A cursor that gives dicts and sends every int as bigint, so that a statement is prepared once and not by size."""
+    from psycopg.rows import dict_row
+    from psycopg.types.numeric import Int8BinaryDumper
+
+    cursor: psycopg.Cursor[Row] = connection.cursor(row_factory=dict_row)
+    cursor.adapters.register_dumper(int, Int8BinaryDumper)
+    return cursor
+
+
+class Postgresql:
+    """One connection to PostgreSQL, opened when first used and again after it was lost."""
+
+    dialect: Dialect = "postgresql"
+
+    def __init__(self, settings: DatabaseSettings, label: str, joins: bool) -> None:
+        self._settings = settings
+        self._label = label
+        self._joins = "on" if joins else "off"
+        self._texts = statements("postgresql", settings.schema)
+        self._connection: psycopg.Connection[Any] | None = None
+        self._listener: psycopg.Connection[Any] | None = None
+        self._session: PostgresqlSession | None = None
+        self._channels: tuple[str, ...] = ()
+        self._heard: list[tuple[str, str]] = []
+        self._used = 0.0
+
+    # connecting
+
+    def connection(self) -> psycopg.Connection[Any]:
+        """The open connection; raises DatabaseUnavailable or DatabaseMisconfigured.
+
+        One that lay idle is looked at first: a server that restarted meanwhile costs a reconnection and not an error.
+        """
+        now = time.monotonic()
+        if self._connection is not None and now - self._used > 0.5 and not self._connection.closed:
+            try:
+                self._connection.pgconn.consume_input()
+            except driver().Error:
+                self._connection.close()
+        self._used = now
+        if self._connection is None or self._connection.closed:
+            self.close()
+            self._connection = self._open(self._settings.url)
+            self._session = PostgresqlSession(prepare_cursor(self._connection), self._texts)
+            if self._channels:
+                self._subscribe()
+        return self._connection
+
+    def _open(self, url: str) -> psycopg.Connection[Any]:
+        pg = driver()
+        try:
+            given = pg.conninfo.conninfo_to_dict(url)
+            options: dict[str, Any] = {k: v for k, v in KEEPALIVES.items() if k not in given}
+            options.setdefault(
+                "connect_timeout", given.get("connect_timeout", max(1, round(self._settings.connect_timeout)))
+            )
+            if "," in str(given.get("host", "")):
+                options.setdefault("target_session_attrs", given.get("target_session_attrs", "read-write"))
+            connection: psycopg.Connection[Any] = pg.connect(url, autocommit=True, **options)
+            connection.execute(SESSION_SETTINGS, (self._joins, self._joins, f"queued {self._label}".strip()))
+        except pg.ProgrammingError as error:
+            raise DatabaseMisconfigured(
+                f"the database URL is not one that PostgreSQL understands: {one_line(error)}"
+            ) from error
+        except pg.Error as error:
+            self._refuse(error)
+        connection.add_notify_handler(self._hear)
+        return connection
+
+    def _refuse(self, error: Exception) -> NoReturn:
+        text = one_line(error)
+        if any(refusal in text for refusal in REFUSALS) and "the database system is" not in text:
+            raise DatabaseMisconfigured(f"PostgreSQL refused the connection: {text}") from error
+        raise DatabaseUnavailable(f"PostgreSQL cannot be reached: {text}") from error
+
+    def close(self) -> None:
+        """Close what is open. Safe to call twice."""
+        for connection in (self._connection, self._listener):
+            if connection is not None:
+                connection.close()
+        self._connection = self._listener = self._session = None
+
+    def forget(self) -> None:
+        """After a fork: let go of the parent's connection without a word to the server.
+
+        psycopg itself sends the closing message only from the process that opened the connection; the socket's
+        descriptor is the child's own copy, and closing it does not close the parent's.
+        """
+        for connection in (self._connection, self._listener):
+            if connection is not None and not connection.closed:
+                os.close(connection.fileno())
+                _forgotten.append(connection)
+        self._connection = self._listener = self._session = None
+
+    # transactions
+
+    @contextmanager
+    def transaction(self, durable: bool = True) -> Iterator[Session]:
+        """One transaction. With durable=False a crash of the server may undo it; it never tears it."""
+        with self._guard():
+            connection = self.connection()
+            assert self._session is not None
+            with connection.transaction():
+                if not durable:
+                    connection.execute("SET LOCAL synchronous_commit = off")
+                yield self._session
+
+    @contextmanager
+    def statement(self) -> Iterator[Session]:
+        """For one statement that is a transaction of its own: one round trip."""
+        with self._guard():
+            self.connection()
+            assert self._session is not None
+            yield self._session
+
+    reading = statement
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        psycopg = driver()
+        try:
+            yield
+        except psycopg.Error as error:
+            translate(error, psycopg)
+
+    def script(self, text: str) -> None:
+        """Run several statements without parameters inside the open transaction: migrations."""
+        self.connection().execute(text)
+
+    # waking
+
+    def listen(self, channels: Sequence[str]) -> None:
+        """Be told of NOTIFY on these channels from now on, also after a reconnection."""
+        if self._settings.wake and self._settings.listen:
+            self._channels = tuple(channels)
+
+    def _subscribe(self) -> None:
+        target = self._connection
+        if self._settings.listen_url:
+            target = self._listener = self._open(self._settings.listen_url)
+        assert target is not None
+        for channel in self._channels:
+            target.execute(f'LISTEN "{self._channel(channel)}"')
+
+    def _channel(self, name: str) -> str:
+        return f"{self._settings.schema}_{name}"
+
+    def _hear(self, notify: psycopg.Notify) -> None:
+        prefix = f"{self._settings.schema}_"
+        self._heard.append((notify.channel.removeprefix(prefix), notify.payload))
+
+    def wake_fileno(self) -> int | None:
+        """The descriptor that becomes readable when a message arrives; None while there is no connection."""
+        source = self._listener or self._connection
+        return source.fileno() if self._channels and source is not None and not source.closed else None
+
+    def messages(self) -> list[tuple[str, str]]:
+        """The messages that have arrived, without waiting."""
+        source = self._listener or self._connection
+        if self._channels and source is not None and not source.closed:
+            with self._guard():
+                source.pgconn.consume_input()
+                while notify := source.pgconn.notifies():
+                    encoding = source.info.encoding
+                    self._heard.append(
+                        (
+                            notify.relname.decode(encoding).removeprefix(f"{self._settings.schema}_"),
+                            notify.extra.decode(encoding),
+                        )
+                    )
+        heard, self._heard = self._heard, []
+        return heard
+
+    def send(self, messages: Sequence[tuple[str, str]]) -> None:
+        """NOTIFY in a transaction of its own that waits for no disk: losing one costs a poll, not a job."""
+        if not self._settings.wake:
+            return
+        with self._guard():
+            connection = self.connection()
+            connection.execute(
+                "SELECT set_config('synchronous_commit', 'off', true), "
+                "(SELECT count(pg_notify(c, p)) FROM unnest(%b::text[], %b::text[]) AS m(c, p))",
+                ([self._channel(channel) for channel, _ in messages], [text[:7900] for _, text in messages]),
+            )
+
+    def exists(self) -> bool:
+        """Whether the schema's migration table is there."""
+        with self._guard():
+            row = (
+                self.connection()
+                .execute("SELECT to_regclass(%s) IS NOT NULL", (f'"{self._settings.schema}".migrations',))
+                .fetchone()
+            )
+            return bool(row and row[0])
+
+
+#: Connections forgotten after a fork are kept from the garbage collector, whose finaliser would close descriptors by number.
+_forgotten: list[Any] = []
+
+
+def one_line(error: BaseException) -> str:
+    """An error's text on one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def translate(error: Any, psycopg: Any) -> NoReturn:
+    """Raise the error of ours that says what a caller can do about the driver's."""
+    state = error.sqlstate or ""
+    text = one_line(error)
+    if state == "42P01" or state == "3F000":
+        raise DatabaseMisconfigured(f"the database has no queued tables ({text}); run `queued migrate`") from error
+    if state in {"42501", "28000", "28P01", "3D000"}:
+        raise DatabaseMisconfigured(f"PostgreSQL refused: {text}") from error
+    # Lost or refused connections, a restart, a failover to a standby, locks and deadlocks, want of disk or memory.
+    if state[:2] in {"08", "57", "53", "58"} or state in {"25006", "40001", "40P01", "55P03", "55006"}:
+        raise DatabaseUnavailable(f"PostgreSQL: {text}") from error
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and not state:
+        raise DatabaseUnavailable(f"the connection to PostgreSQL was lost: {text}") from error
+    raise DatabaseError(f"PostgreSQL: {text}") from error

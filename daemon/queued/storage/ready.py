@@ -1,0 +1,74 @@
+"""Ready jobs: which lanes have any, and moving some into a worker's hands.
+
+A lane is a queue and a priority. On PostgreSQL a claim starts each lane at a low-water mark, so that rows deleted while an old
+transaction keeps them visible are not walked over again: 2.5 ms against 20 to 57 ms for 100 claims after 80 s of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from queued.domain.jobs import ClaimedJob
+from queued.domain.lanes import Lane, Mark
+from queued.storage.session import Session
+
+
+def lanes(session: Session) -> list[Lane]:
+    """Every lane that holds a ready job, found by jumping from one to the next in the index."""
+    return [Lane(row["queue"], row["priority"]) for row in session.all("ready.lanes")]
+
+
+def claim(
+    session: Session, marks: Sequence[Mark], limit: int, process_id: int, lease: int
+) -> tuple[list[ClaimedJob], dict[Lane, int]]:
+    """Move up to `limit` ready jobs into a process's hands, best first, and return them with the largest seq taken in each lane.
+
+    Lanes are served by rank, then priority, then age of their oldest job; one is emptied before the next is touched. Paused
+    queues are passed over. A job that another worker is claiming at this moment is skipped, never waited for. Leases are
+    `lease + 1` and up; the caller must not use a number twice.
+    """
+    if not marks or limit <= 0:
+        return [], {}
+    order = {mark.lane: (mark.rank, mark.lane.priority) for mark in marks}
+    if session.dialect == "sqlite":
+        lanes_given = [(mark.lane.queue, mark.lane.priority, mark.rank) for mark in marks]
+        rows = session.all("ready.claim", lanes=lanes_given, limit=limit, process_id=process_id, lease=lease)
+    else:
+        rows = session.all(
+            "ready.claim",
+            queues=[mark.lane.queue for mark in marks],
+            priorities=[mark.lane.priority for mark in marks],
+            ranks=[mark.rank for mark in marks],
+            marks=[mark.seq for mark in marks],
+            limit=limit,
+            process_id=process_id,
+            lease=lease,
+        )
+    rows.sort(key=lambda row: (*order[Lane(row["queue"], row["priority"])], row["seq"]))
+    taken: dict[Lane, int] = {}
+    claimed = []
+    for row in rows:
+        taken[Lane(row["queue"], row["priority"])] = row["seq"]
+        claimed.append(
+            ClaimedJob(
+                id=row["id"],
+                lease=row["lease"],
+                class_name=row["class_name"],
+                queue=row["queue"],
+                priority=row["priority"],
+                attempt=row["attempt"],
+                arguments=row["arguments"],
+                options=row["options"],
+                enqueued_at=row["enqueued_at"],
+                counters=json.loads(row["counters"]) if row["counters"] else {},
+            )
+        )
+    return claimed, taken
+
+
+def put(session: Session, job_id: int, queue: str, priority: int, attempt: int) -> int:
+    """Make a job ready, at the right end of its lane. The new seq."""
+    row = session.one("ready.put", job_id=job_id, queue=queue, priority=priority, attempt=attempt)
+    assert row is not None
+    return int(row["seq"])

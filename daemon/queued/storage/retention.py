@@ -1,0 +1,33 @@
+"""Forgets jobs whose time is over: state by state, in batches, each a short transaction of its own."""
+
+from __future__ import annotations
+
+from queued.domain.settings import RetentionSettings
+from queued.storage.store import Store
+
+
+def prune(store: Store, retention: RetentionSettings, batches: int = 20) -> dict[str, int]:
+    """Delete jobs that ended longer ago than their state's period; how many of each state.
+
+    At most `batches` transactions a call, so that a great backlog is worked off without holding anybody up; what is left
+    is for the next call.
+    """
+    deleted: dict[str, int] = {}
+    periods = {
+        "finished": retention.finished,
+        "discarded": retention.discarded,
+        "cancelled": retention.cancelled,
+        "failed": retention.failed,
+    }
+    for state, period in periods.items():
+        if period is None:
+            continue
+        statement = "retention.failed" if state == "failed" else "retention.ended"
+        for _ in range(batches):
+            with store.transaction(durable=False) as session:
+                count = len(session.all(statement, state=state, period=float(period), batch_size=retention.batch_size))
+            if count:
+                deleted[state] = deleted.get(state, 0) + count
+            if count < retention.batch_size:
+                break
+    return deleted

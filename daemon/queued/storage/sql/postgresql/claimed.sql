@@ -1,0 +1,37 @@
+-- name: finish
+-- End attempts well. Only claims whose lease still holds are touched; they alone are returned.
+WITH ended AS (
+  SELECT job_id, lease, state, duration, ended_ago
+  FROM unnest(:ids::bigint[], :leases::bigint[], :states::text[], :durations::float8[], :ended_agos::float8[])
+       AS e(job_id, lease, state, duration, ended_ago)
+), gone AS (
+  DELETE FROM queued.claimed AS c USING ended AS e WHERE c.job_id = e.job_id AND c.lease = e.lease
+  RETURNING c.job_id, c.attempt, c.process_id, e.state, e.duration, e.ended_ago
+)
+INSERT INTO queued.finished (job_id, state, attempt, process_id, started_at, finished_at)
+SELECT job_id, state, attempt, process_id,
+       moment - (ended_ago + duration) * interval '1 second', moment - ended_ago * interval '1 second'
+FROM gone CROSS JOIN (SELECT {now} AS moment) AS clock
+RETURNING job_id, attempt
+
+-- name: release
+-- Give claims back, untouched: the same attempt, at the right end of their lanes.
+WITH given AS (
+  SELECT job_id, lease FROM unnest(:ids::bigint[], :leases::bigint[]) AS g(job_id, lease)
+), gone AS (
+  DELETE FROM queued.claimed AS c USING given AS g WHERE c.job_id = g.job_id AND c.lease = g.lease
+  RETURNING c.job_id, c.queue, c.priority, c.attempt
+)
+INSERT INTO queued.ready (job_id, queue, priority, attempt)
+SELECT job_id, queue, priority, attempt FROM gone ORDER BY job_id
+RETURNING job_id, queue, priority, seq
+
+-- name: of_process
+-- A process's claims, locked: whoever settles them first is alone.
+SELECT job_id, lease, process_id, queue, priority, attempt, started_at, cancel_at
+FROM queued.claimed WHERE process_id = :process_id ORDER BY job_id FOR UPDATE
+
+-- name: mark_started
+-- A claim has started, and lasts.
+UPDATE queued.claimed SET started_at = {now} - :ago * interval '1 second'
+WHERE job_id = :job_id AND lease = :lease AND started_at IS NULL

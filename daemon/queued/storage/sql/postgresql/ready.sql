@@ -1,0 +1,53 @@
+-- name: lanes
+-- Every lane that holds a job, by jumping from lane to lane in the index (a loose index scan).
+WITH RECURSIVE lane AS (
+  (SELECT queue, priority FROM queued.ready ORDER BY queue, priority LIMIT 1)
+  UNION ALL
+  SELECT next.queue, next.priority
+  FROM lane CROSS JOIN LATERAL (
+    SELECT r.queue, r.priority FROM queued.ready AS r
+    WHERE (r.queue, r.priority) > (lane.queue, lane.priority) ORDER BY r.queue, r.priority LIMIT 1
+  ) AS next
+)
+SELECT queue, priority FROM lane
+
+-- name: claim
+-- Take up to :limit jobs from the given lanes. The lateral limits are fences: no plan can walk a whole table.
+-- A claim waits for no disk: losing one in a crash of the server only makes its jobs ready again.
+WITH lane AS MATERIALIZED (
+  SELECT l.queue, l.priority, head.seq AS head
+  FROM (SELECT set_config('synchronous_commit', 'off', true)) AS light(value)
+  CROSS JOIN unnest(:queues::text[], :priorities::bigint[], :ranks::bigint[], :marks::bigint[]) AS l(queue, priority, rank, mark)
+  CROSS JOIN LATERAL (
+    SELECT r.seq FROM queued.ready AS r
+    WHERE r.queue = l.queue AND r.priority = l.priority AND r.seq >= l.mark ORDER BY r.seq LIMIT 1
+  ) AS head
+  WHERE NOT EXISTS (SELECT FROM queued.queues AS q WHERE q.name = l.queue AND q.paused_at IS NOT NULL)
+  ORDER BY l.rank, l.priority, head.seq
+), picked AS MATERIALIZED (
+  SELECT p.place
+  FROM lane CROSS JOIN LATERAL (
+    SELECT r.ctid AS place FROM queued.ready AS r
+    WHERE r.queue = lane.queue AND r.priority = lane.priority AND r.seq >= lane.head
+    ORDER BY r.seq LIMIT :limit FOR UPDATE SKIP LOCKED
+  ) AS p
+  LIMIT :limit
+), gone AS (
+  DELETE FROM queued.ready WHERE ctid = ANY (ARRAY(SELECT place FROM picked))
+  RETURNING job_id, queue, priority, seq, attempt
+), leased AS (
+  SELECT job_id, queue, priority, seq, attempt, :lease::bigint + row_number() OVER () AS lease FROM gone
+), taken AS (
+  INSERT INTO queued.claimed (job_id, lease, process_id, queue, priority, attempt)
+  SELECT job_id, lease, :process_id, queue, priority, attempt FROM leased
+)
+SELECT j.id, l.lease, j.class_name, l.queue, l.priority, l.seq, l.attempt, j.arguments, j.options, j.enqueued_at,
+  CASE WHEN l.attempt > 1 THEN (
+    SELECT json_object_agg(c.policy, c.spent)::text FROM (
+      SELECT a.policy, count(*) AS spent FROM queued.attempts AS a
+      WHERE a.job_id = l.job_id AND a.counted AND a.policy IS NOT NULL GROUP BY a.policy
+    ) AS c
+  ) END AS counters
+FROM leased AS l CROSS JOIN LATERAL (
+  SELECT id, class_name, arguments, options, enqueued_at FROM queued.jobs WHERE id = l.job_id LIMIT 1
+) AS j

@@ -1,0 +1,3 @@
+-- name: put
+-- Make one job ready, to the right of all others.
+INSERT INTO queued.ready (job_id, queue, priority, attempt) VALUES (:job_id, :queue, :priority, :attempt) RETURNING seq

@@ -1,0 +1,23 @@
+-- name: enqueue
+-- Store jobs in the order given; due ones become ready, the others scheduled (seq is null).
+-- Differs by necessity: no data-modifying CTE. The writer is alone, so the ids of one statement are consecutive and end at
+-- the table's sequence; seq only says "ready", for nothing on SQLite needs its value.
+INSERT INTO queued.jobs (class_name, queue, priority, arguments, options, run_at, enqueued_at)
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'), json_extract(value, '$[3]'),
+       json_extract(value, '$[4]'),
+       COALESCE(json_extract(value, '$[5]'), clock.moment + CAST(json_extract(value, '$[6]') * 1000000 AS INTEGER)),
+       clock.moment
+FROM json_each(:rows) CROSS JOIN (SELECT {now} AS moment) AS clock
+ORDER BY key;
+
+INSERT INTO queued.ready (job_id, queue, priority)
+SELECT id, queue, priority FROM queued.jobs
+WHERE id > (SELECT seq FROM sqlite_sequence WHERE name = 'queued_jobs') - :count AND (run_at IS NULL OR run_at <= enqueued_at)
+ORDER BY id;
+
+INSERT INTO queued.scheduled (job_id, queue, priority, run_at)
+SELECT id, queue, priority, run_at FROM queued.jobs
+WHERE id > (SELECT seq FROM sqlite_sequence WHERE name = 'queued_jobs') - :count AND run_at > enqueued_at;
+
+SELECT id, queue, priority, CASE WHEN run_at IS NULL OR run_at <= enqueued_at THEN 1 END AS seq
+FROM queued.jobs WHERE id > (SELECT seq FROM sqlite_sequence WHERE name = 'queued_jobs') - :count ORDER BY id

@@ -1,0 +1,50 @@
+-- name: lanes
+-- Every lane that holds a job, by jumping from lane to lane in the index.
+WITH RECURSIVE lane (queue, priority) AS (
+  SELECT * FROM (SELECT queue, priority FROM queued.ready ORDER BY queue, priority LIMIT 1)
+  UNION ALL
+  SELECT r.queue, r.priority
+  FROM lane JOIN queued.ready AS r ON r.seq = (
+    SELECT n.seq FROM queued.ready AS n WHERE (n.queue, n.priority) > (lane.queue, lane.priority)
+    ORDER BY n.queue, n.priority LIMIT 1
+  )
+)
+SELECT queue, priority FROM lane
+
+-- name: claim
+-- Take up to :limit jobs from the given lanes. CROSS JOIN fixes the order of the loops: lane by lane, each by seq.
+-- Differs by necessity: no data-modifying CTE, so the picked rows rest in a table of the connection's own.
+DELETE FROM temp.picked;
+
+INSERT INTO temp.picked (seq, job_id, queue, priority, attempt)
+SELECT r.seq, r.job_id, r.queue, r.priority, r.attempt
+FROM (
+  SELECT given.queue, given.priority, (
+    SELECT min(h.seq) FROM queued.ready AS h WHERE h.queue = given.queue AND h.priority = given.priority
+  ) AS head
+  FROM (
+    SELECT json_extract(value, '$[0]') AS queue, json_extract(value, '$[1]') AS priority, json_extract(value, '$[2]') AS rank
+    FROM json_each(:lanes)
+  ) AS given
+  WHERE NOT EXISTS (SELECT 1 FROM queued.queues AS q WHERE q.name = given.queue AND q.paused_at IS NOT NULL)
+  ORDER BY given.rank, given.priority, head
+  LIMIT -1
+) AS lane
+CROSS JOIN queued.ready AS r ON r.queue = lane.queue AND r.priority = lane.priority
+LIMIT :limit;
+
+DELETE FROM queued.ready WHERE seq IN (SELECT seq FROM temp.picked);
+
+INSERT INTO queued.claimed (job_id, lease, process_id, queue, priority, attempt)
+SELECT job_id, :lease + row_number() OVER (ORDER BY seq), :process_id, queue, priority, attempt FROM temp.picked;
+
+SELECT j.id, c.lease, j.class_name, p.queue, p.priority, p.seq, p.attempt, j.arguments, j.options, j.enqueued_at,
+  CASE WHEN p.attempt > 1 THEN (
+    SELECT json_group_object(s.policy, s.spent) FROM (
+      SELECT a.policy AS policy, count(*) AS spent FROM queued.attempts AS a
+      WHERE a.job_id = p.job_id AND a.counted AND a.policy IS NOT NULL GROUP BY a.policy
+    ) AS s
+  ) END AS counters
+FROM temp.picked AS p
+CROSS JOIN queued.jobs AS j ON j.id = p.job_id
+CROSS JOIN queued.claimed AS c ON c.job_id = p.job_id
