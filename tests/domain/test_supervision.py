@@ -151,7 +151,9 @@ def test_a_start_that_lasted_long_is_still_a_quick_exit_as_long_as_it_never_ran(
 
 def test_running_workers_stay_when_the_application_dies_and_new_ones_wait_for_it() -> None:
     story = Story(APPLICATION, WORKER, SECOND).running()
-    assert story.do(Exited("application-1", "killed by SIGKILL"), after=20.0) == [Start("application-1", "application", 1)]
+    assert story.do(Exited("application-1", "killed by SIGKILL"), after=20.0) == [
+        Start("application-1", "application", 1)
+    ]
     assert story.states() == {"application-1": "STARTING", "worker-1": "RUNNING", "worker-2": "RUNNING"}
     assert story.do(Exited("worker-1", "killed by SIGKILL")) == []
     assert story.do(Tick(), after=5.0) == []

@@ -425,18 +425,17 @@ class _Turn:
 
     def roll(self) -> None:
         """Replace the actors of older generations, one at a time, the next when the last one runs."""
-        if not self.state.rolling:
-            return
         actors = [actor for actor in self.actors.values() if actor.kind != "application"]
-        stale = [actor for actor in actors if actor.generation < self.state.generation]
-        if any(actor.state == "STOPPING" for actor in actors):
+        if not self.state.rolling or any(actor.state == "STOPPING" for actor in actors):
             return
-        for actor in stale:
-            if not actor.alive:
-                self.gone(self.change(actor, state="STOPPED"))
-                return self.settle()
+        stale = [actor for actor in actors if actor.generation < self.state.generation]
         fresh = [actor for actor in actors if actor.generation == self.state.generation]
-        if stale and all(actor.state == "RUNNING" for actor in fresh):
+        idle = [actor for actor in stale if not actor.alive]
+        if idle:
+            for actor in idle:
+                self.gone(self.change(actor, state="STOPPED"))
+            self.settle()
+        elif stale and all(actor.state == "RUNNING" for actor in fresh):
             self.move(stale[0], "STOPPING")
             self.effects.append(Stop(stale[0].key))
         elif not stale and all(actor.state != "STARTING" for actor in fresh):
@@ -445,7 +444,6 @@ class _Turn:
             for actor in list(self.actors.values()):
                 if actor.kind == "application" and actor.generation < self.state.generation:
                     self.stop_application(actor)
-        return None
 
     def wind_down(self) -> None:
         alive = [actor for actor in self.actors.values() if actor.alive]

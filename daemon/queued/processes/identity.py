@@ -14,10 +14,10 @@ def hostname() -> str:
     return os.fsencode(socket.gethostname()).decode("utf-8", "replace") or "localhost"
 
 
-def identity() -> str:
-    """What `processes.identity` holds: JSON with boot id, pid namespace, and start time in clock ticks since boot."""
+def identity() -> dict[str, Any]:
+    """What `processes.identity` holds: boot id, pid namespace, and start time in clock ticks since boot."""
     boot, namespace = _here()
-    return json.dumps({"boot": boot, "pidns": namespace, "start": start_time(os.getpid())}, separators=(",", ":"))
+    return {"boot": boot, "pidns": namespace, "start": start_time(os.getpid())}
 
 
 def is_local(text: str) -> bool:

@@ -1,0 +1,238 @@
+"""The words of the log: what each event of `queued.telemetry` looks like to an operator. Nobody else words an event.
+
+    2026-11-22 11:00:00.123 INFO  worker-3f0a9c417d52 Started Worker (pid: 71, hostname: db1, queues: *, threads: 3)
+
+One event is one line, or one for each line of its text. Times are local, as the rest of the host's logs are. `LINES` is
+the table of events; an event that is not in it is written as it is, so that nothing that was told is lost.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TextIO
+
+from queued import telemetry
+
+Level = Literal["debug", "info", "warning", "error"]
+LEVELS: Mapping[str, int] = {"debug": 10, "info": 20, "warning": 30, "warn": 30, "error": 40, "critical": 40}
+NAMES: Mapping[str, str] = {"debug": "DEBUG", "info": "INFO", "warning": "WARN", "error": "ERROR"}
+
+#: Metadata that helps the program and not the reader.
+UNSAID = frozenset({"slots", "application", "supervisor"})
+
+Words = str | Callable[[Mapping[str, Any]], str]
+
+
+def _facts(data: Mapping[str, Any]) -> str:
+    """`pid: 71, hostname: db1, queues: *, threads: 3`."""
+    facts = {key: data[key] for key in ("pid", "hostname") if key in data}
+    facts.update({key: value for key, value in data.get("metadata", {}).items() if key not in UNSAID})
+    return ", ".join(f"{key}: {_value(value)}" for key, value in facts.items())
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return ",".join(str(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _error(error: Any) -> str:
+    """An error in one line: what it is and, where it has a place in a file, where."""
+    if isinstance(error, BaseException):
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+        return f"{type(error).__name__}: {error}{place}"
+    if isinstance(error, Mapping):
+        place = f"{error['file']}:{error['line']}: " if error.get("file") else ""
+        return f"{place}{error.get('class', 'error')}: {error.get('message', '')}"
+    return str(error)
+
+
+def _ids(ids: Sequence[int]) -> str:
+    shown = ", ".join(str(number) for number in list(ids)[:10])
+    return f"{shown} and {len(ids) - 10} more" if len(ids) > 10 else shown
+
+
+def _jobs(count: int) -> str:
+    return "1 job" if count == 1 else f"{count} jobs"
+
+
+def _retry(data: Mapping[str, Any]) -> str:
+    wait = data["retry_in"]
+    return f"{data['key']} ended ({data['reason']}); " + (
+        f"starting it again in {wait:g} s" if wait else "replacing it"
+    )
+
+
+def _fatal(data: Mapping[str, Any]) -> str:
+    remedy = (
+        "jobs stay ready until the application loads: repair it, then reload or restart queued"
+        if data["kind"] == "application"
+        else "find the cause above, then reload or restart queued"
+    )
+    return f"{data['key']} is FATAL: {data['reason']}. It is not started again; {remedy}"
+
+
+def _recovered(data: Mapping[str, Any]) -> str:
+    said = [f"{data['reason']}:"]
+    for key, words in (
+        ("crashed", "was running, runs again:"),
+        ("failed", "was running, has crashed too often and failed:"),
+        ("released", "ready again:"),
+        ("cancelled", "cancelled:"),
+    ):
+        if data.get(key):
+            said.append(f"{_jobs(len(data[key]))} {words} {_ids(data[key])};")
+    return " ".join(said).rstrip(";")
+
+
+def _output(data: Mapping[str, Any]) -> str:
+    stream = data.get("logger") if data.get("stream") == "log" else data.get("stream")
+    job = f"job={data['job_id']} " if data.get("job_id") else ""
+    return f"{job}{stream or 'log'}: {data.get('line', '')}"
+
+
+def _output_level(data: Mapping[str, Any]) -> Level:
+    number = LEVELS.get(str(data.get("level", "info")).lower(), 20)
+    return "debug" if number <= 10 else "info" if number <= 20 else "warning" if number <= 30 else "error"
+
+
+def _job(data: Mapping[str, Any]) -> str:
+    name = f" {data['class_name']}" if data.get("class_name") else ""
+    attempt = f" attempt {data['attempt']}" if data.get("attempt") else ""
+    return f"job={data['job_id']}{name}{attempt}"
+
+
+def _crashed(data: Mapping[str, Any]) -> str:
+    end = "failed, it has crashed too often" if data.get("final") else "it runs again"
+    return f"{_job(data)} crashed: {data['reason']}; {end}"
+
+
+def _job_error(data: Mapping[str, Any]) -> str:
+    return _error(data.get("error") or data.get("failure") or data.get("reason") or "no reason given")
+
+
+def _retried(data: Mapping[str, Any]) -> str:
+    return f"{_job(data)} runs again in {float(data.get('wait', 0.0)):.1f} s: {_job_error(data)}"
+
+
+#: Each event: its level and its words. A text is filled from the event's data.
+LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] = {
+    # supervisor
+    "process_started": ("info", lambda data: f"Started {data['kind']} ({_facts(data)})"),
+    "process_stopped": ("info", lambda data: f"Shutdown {data['kind']} ({_facts(data)})"),
+    "process_failed": ("error", lambda data: f"{data['kind']} ended: {_error(data['error'])}"),
+    "migrated": ("info", lambda data: f"Migrated the database: {', '.join(data['migrations'])}"),
+    "refused": ("error", "{error}"),
+    "database_waiting": ("warning", "Waiting for the database since {seconds:.0f} s: {error}"),
+    "database_lost": ("warning", "The database cannot be reached, trying again: {error}"),
+    "database_back": ("info", "The database is back after {seconds:g} s"),
+    "registration_lost": (
+        "error",
+        "Declared dead by another process, which gave its jobs away; stopping to be replaced",
+    ),
+    "registered_again": ("warning", "The supervisor's own registration was gone; registered again"),
+    "deregister_failed": ("warning", "Left its registration behind, a later supervisor clears it: {error}"),
+    "orphaned": ("warning", "The supervisor has died; finishing and stopping"),
+    "actor_died": ("warning", _retry),
+    "actor_fatal": ("error", _fatal),
+    "actor_still_fatal": ("error", _fatal),
+    "actor_slow": ("warning", "{key} is still starting"),
+    "actor_silent": ("error", "{key} has not moved for {seconds:g} s; killing it"),
+    "stop_exceeded": ("warning", "{key} did not stop in time; killing it"),
+    "stopping": ("info", lambda data: "Stopping at once" if data.get("immediate") else "Stopping"),
+    "shutdown_timeout_exceeded": ("warning", lambda data: f"Not stopped in time, killing: {', '.join(data['actors'])}"),
+    "stopped": (lambda data: "info" if data["status"] == 0 else "warning", "Supervisor stopped (exit status {status})"),
+    "abandoned": (
+        "error",
+        "Threads that cannot be stopped are left; their jobs are given back and the process ends ({status})",
+    ),
+    "reloading": ("info", "Reloading"),
+    "reloaded": ("info", "Reloaded: every actor runs with the new configuration and code"),
+    "reload_failed": ("error", "Not reloaded, everything runs on as before: {reason}"),
+    # application and runners
+    "application_loaded": ("info", "Application loaded ({facts})"),
+    "application_failed": ("error", lambda data: f"The application does not load: {_error(data['error'])}"),
+    "hook_failed": ("error", lambda data: f"Hook {data['hook']}: {_error(data['error'])}"),
+    "runner_started": ("debug", "Started a runner (pid: {pid})"),
+    "runner_died": ("warning", "The runner {pid} died: {reason}"),
+    # jobs
+    "dispatched": ("debug", lambda data: f"Made {_jobs(data['count'])} ready"),
+    "claimed": ("debug", lambda data: f"Claimed {_jobs(data['count'])}"),
+    "retention": (
+        "info",
+        lambda data: "Deleted for age: " + ", ".join(f"{count} {state}" for state, count in data["deleted"].items()),
+    ),
+    "jobs_recovered": ("warning", _recovered),
+    "jobs_released": (
+        "info",
+        lambda data: f"{_jobs(len(data['ids']))} ready again, {data['why']}: {_ids(data['ids'])}",
+    ),
+    "job_output": (_output_level, _output),
+    "job_failed": ("error", lambda data: f"{_job(data)} failed: {_job_error(data)}"),
+    "job_retried": ("warning", _retried),
+    "job_discarded": ("warning", lambda data: f"{_job(data)} discarded: {_job_error(data)}"),
+    "job_crashed": ("error", _crashed),
+    "job_timed_out": ("error", lambda data: f"{_job(data)} ran longer than its timeout"),
+    "job_cancelled": ("info", lambda data: f"{_job(data)} cancelled"),
+    "stale_outcome": (
+        "warning",
+        "job={job_id} ended here as {kind}, but its lease {lease} had been given to another: refused",
+    ),
+    "job_finished": ("debug", lambda data: f"{_job(data)} finished"),
+}
+
+
+class _Data(dict[str, Any]):
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+def word(name: str, data: Mapping[str, Any]) -> tuple[Level, str]:
+    """The level and the text of an event."""
+    level, words = LINES.get(name, ("info", ""))
+    try:
+        text = words(data) if callable(words) else words.format_map(_Data(data))
+        chosen = level(data) if callable(level) else level
+    except (KeyError, TypeError, ValueError):
+        text, chosen = "", "warning"  # told with other facts than the words need: the bare facts then
+    return chosen, text or f"{name} " + " ".join(f"{key}={value}" for key, value in data.items() if key != "process")
+
+
+def printable(text: str) -> str:
+    """The text without control characters: a job's output must not drive an operator's terminal."""
+    return "".join(
+        character if character.isprintable() or character == "\t" else _escaped(character) for character in text
+    )
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def configure(level: str = "info", stream: TextIO | None = None) -> Callable[[], None]:
+    """Write events of this level and above to `stream` (stderr); the returned function ends it."""
+    least = LEVELS.get(level.lower(), 20)
+    target = stream if stream is not None else sys.stderr
+    lock = threading.Lock()
+
+    def write(name: str, data: dict[str, Any]) -> None:
+        chosen, text = word(name, data)
+        if LEVELS[chosen] < least:
+            return
+        now = time.time()
+        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now)) + f".{int(now * 1000) % 1000:03d}"
+        head = f"{moment} {NAMES[chosen]:<5} {data.get('process') or 'supervisor'}"
+        lines = [f"{head} {printable(line)}\n" for line in text.splitlines() or [""]]
+        try:
+            with lock:
+                target.write("".join(lines))
+                target.flush()
+        except (OSError, ValueError):
+            pass  # nobody reads the log any more; the work goes on
+
+    return telemetry.subscribe(write)

@@ -1,0 +1,80 @@
+"""Dispatcher: makes due jobs ready, and keeps the tables from growing for ever."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from queued.domain.settings import DispatcherSettings, Settings
+from queued.processes.role import Role
+from queued.storage import retention, scheduled
+from queued.storage.store import Bell
+from queued.telemetry import emit
+
+#: Seconds between two looks for jobs whose time is over.
+RETENTION_EVERY = 60.0
+#: The longest rest, in seconds, of a dispatcher that is told of new scheduled jobs. What it was not told of is this late.
+LONGEST_REST = 5.0
+
+
+class Dispatcher(Role):
+    """Moves due jobs to ready in batches. Several dispatchers share the work."""
+
+    kind: ClassVar[str] = "Dispatcher"
+
+    def __init__(
+        self, name: str, settings: Settings, dispatcher: DispatcherSettings, supervisor: str | None = None
+    ) -> None:
+        super().__init__(name, settings, supervisor)
+        self.dispatcher = dispatcher
+        self._bell: Bell | None = None
+        self._retention_at = 0.0
+
+    def metadata(self) -> Mapping[str, Any]:
+        return {"polling_interval": self.dispatcher.polling_interval, "batch_size": self.dispatcher.batch_size}
+
+    def ready(self) -> None:
+        if self.settings.database.wake:
+            self._bell = self.store.listen(["scheduled"])
+        # Dispatchers that start together, on many hosts, shall not look together.
+        self._retention_at = time.monotonic() + random.uniform(0.0, RETENTION_EVERY)
+
+    def poll(self) -> float:
+        if self._bell is not None:
+            self._bell.drain()
+        with self.store.transaction() as session:
+            arrivals = scheduled.dispatch(session, self.dispatcher.batch_size)
+            full = len(arrivals) >= self.dispatcher.batch_size
+            next_due = 0.0 if full else scheduled.next_due(session)
+        if arrivals:
+            self.store.ring(arrivals)
+            emit("dispatched", process=self.name, count=len(arrivals))
+        self._forget_the_old()
+        return rest(self.dispatcher.polling_interval, next_due, listening=self._descriptor() is not None)
+
+    def wait(self, seconds: float) -> bool:
+        descriptor = self._descriptor()
+        return bool(self.wakeup.wait(seconds, () if descriptor is None else (descriptor,)))
+
+    def _descriptor(self) -> int | None:
+        return self._bell.fileno() if self._bell is not None else None
+
+    def _forget_the_old(self) -> None:
+        now = time.monotonic()
+        if now < self._retention_at:
+            return
+        self._retention_at = now + RETENTION_EVERY * random.uniform(0.8, 1.2)
+        deleted = retention.prune(self.store, self.settings.retention)
+        if deleted:
+            emit("retention", process=self.name, deleted=deleted)
+
+
+def rest(polling_interval: float, next_due: float | None, *, listening: bool) -> float:
+    """Seconds until the next look: when the next job is due, and after the polling interval at the latest.
+
+    A dispatcher that is told of new scheduled jobs may look more rarely.
+    """
+    longest = max(polling_interval, LONGEST_REST) if listening else polling_interval
+    return longest if next_due is None else max(0.0, min(longest, next_due))
