@@ -346,7 +346,7 @@ SETTINGS: tuple[Setting, ...] = (
         maximum=DAY,
     ),
     Setting(
-        "workers[].name", "name", None, "A name for the log and for queuectl.", default_text="made from kind and number"
+        "workers[].name", "text", None, "A name for the log and for queuectl.", default_text="made from kind and number"
     ),
     Setting(
         "dispatchers",

@@ -1,0 +1,248 @@
+"""The layers put together: command line over environment over file over default. Defaults come last."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import cast
+
+from queued.configuration.actors import Actors, actors, build
+from queued.configuration.addresses import absolute, is_sqlite, mistaken, url_fault
+from queued.configuration.application import application
+from queued.configuration.document import Document, Notes
+from queued.configuration.reading import BROKEN, Reader, Tree
+from queued.configuration.sections import DEFAULT_ENVIRONMENT, choose
+from queued.configuration.values import FALSE, TRUE, shown, text_fault
+from queued.domain.errors import ConfigurationError
+from queued.domain.settings import BY_PATH, DatabaseSettings, Mode, RetentionSettings, Settings
+
+#: Looked for in this order, relative to the working directory, when nobody names a file.
+USUAL_FILES = ("queue.yml", "config/queue.yml", "/etc/queued/queue.yml")
+
+#: Bytes. A socket's address holds 107, and the longest name below the runtime directory takes 27 of them.
+LONGEST_RUNTIME_DIRECTORY = 80
+
+NO_DATABASE = "no database is given; write database: sqlite:///PATH or postgresql://…, or set QUEUED_DATABASE_URL"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings that can be used, and what is odd about them without standing in the way."""
+
+    settings: Settings
+    warnings: tuple[str, ...] = ()
+
+
+def load(
+    config_path: str | None = None,
+    *,
+    environment: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+    recurring: str | None = None,
+    mode: str | None = None,
+    skip_recurring: bool | None = None,
+    role: str | None = None,
+    cwd: str | None = None,
+) -> Loaded:
+    """The settings of a supervisor; ConfigurationError with every problem at once.
+
+    The arguments are the command line's options, None where one was not given. An empty variable counts as unset.
+    """
+    here = cwd if cwd is not None else os.getcwd()
+    file = find(config_path, environ, here)
+    chosen = environment or environ.get("QUEUED_ENV") or DEFAULT_ENVIRONMENT
+    document = Document(file)
+    notes = document.notes
+    try:
+        node = choose(document, chosen)
+        given_url = _database_variable(environ, notes)
+        reader = Reader(document, environ, skip=["database.url"] if given_url else [])
+        tree = reader.section(node) if node is not None else {}
+        settings = _settings(reader, tree, chosen, given_url, environ, here, mode, role, node is not None)
+        skip = skip_recurring if skip_recurring is not None else _skip_recurring(environ, notes)
+        path = _recurring(recurring, environ, here, file, skip, notes)
+    except RecursionError:
+        raise ConfigurationError(f"{file}: the file is nested too deeply; write it flatter") from None
+    notes.check()
+    return Loaded(replace(settings, skip_recurring=skip, recurring_path=path), tuple(dict.fromkeys(notes.warnings)))
+
+
+def database_from_file(
+    path: str, environment: str | None = None, environ: Mapping[str, str] = os.environ
+) -> DatabaseSettings:
+    """The database of a file and nothing else: what an application needs in order to enqueue.
+
+    Only the keys under `database` are read, so an application is not stopped by faults in what the daemon alone uses.
+    QUEUED_DATABASE_URL wins over the file's URL.
+    """
+    chosen = environment or environ.get("QUEUED_ENV") or DEFAULT_ENVIRONMENT
+    document = Document(os.path.abspath(path) if "\0" not in path else path)
+    try:
+        node = choose(document, chosen)
+        given_url = _database_variable(environ, document.notes)
+        reader = Reader(document, environ, skip=["database.url"] if given_url else [])
+        tree = reader.section(node, keys=("database",), strict=False) if node is not None else {}
+        settings = _database(reader, tree, given_url, os.getcwd(), node is not None)
+    except RecursionError:
+        raise ConfigurationError(f"{path}: the file is nested too deeply; write it flatter") from None
+    document.notes.check()
+    return settings
+
+
+def find(config_path: str | None, environ: Mapping[str, str], cwd: str) -> str:
+    """The path of the file: the option's, the variable's, or the first usual one that is there."""
+    named = config_path or environ.get("QUEUED_CONFIG")
+    if named:
+        return os.path.normpath(os.path.join(cwd, named))
+    for usual in USUAL_FILES:
+        file = os.path.join(cwd, usual)
+        if os.path.exists(file):
+            return file
+    raise ConfigurationError(
+        f"there is no configuration file; name one with --config or QUEUED_CONFIG (looked for {', '.join(USUAL_FILES)})"
+    )
+
+
+def _settings(
+    reader: Reader,
+    tree: Tree,
+    environment: str,
+    given_url: str | None,
+    environ: Mapping[str, str],
+    cwd: str,
+    mode: str | None,
+    role: str | None,
+    found: bool,
+) -> Settings:
+    directory = os.path.dirname(reader.notes.file)
+    database = _database(reader, tree, given_url, cwd, found)
+    team = actors(reader, tree, role) if found else Actors()
+    app = None
+    if "app" in tree:
+        app = application(reader, tree["app"], directory, environ.get("PATH"), bool(team.workers))
+    elif team.workers:
+        reader.notes.warn(0, "app", "is not given, so workers know no jobs; write app: with path and import below it")
+    plain = {
+        key: value
+        for key, value in tree.items()
+        if BY_PATH[key].kind in ("integer", "seconds", "choice") and key != "mode" and value is not BROKEN
+    }
+    settings = Settings(
+        environment=environment,
+        mode=_mode(mode, environ, tree, database, reader.notes),
+        database=database,
+        app=app,
+        dispatchers=team.dispatchers,
+        workers=team.workers,
+        scheduler=team.scheduler,
+        retention=build(RetentionSettings, tree.get("retention", {})),
+        runtime_directory=_runtime_directory(reader, tree, directory, environ),
+        source=reader.notes.file,
+        **plain,
+    )
+    if settings.alive_threshold <= 2 * settings.heartbeat_interval:
+        line = reader.lines.get("alive_threshold", reader.lines.get("heartbeat_interval", 0))
+        reader.notes.problem(
+            line,
+            "alive_threshold",
+            f"{settings.alive_threshold:g} is not more than twice heartbeat_interval ({settings.heartbeat_interval:g}), "
+            f"so one late heartbeat would take jobs from a living process; write {settings.heartbeat_interval * 5:g}",
+        )
+    return settings
+
+
+def _database(reader: Reader, tree: Tree, given_url: str | None, cwd: str, found: bool) -> DatabaseSettings:
+    values = dict(tree.get("database", {}))
+    notes = reader.notes
+    line = reader.lines.get("database.url", reader.lines.get("database", 0))
+    directory = os.path.dirname(notes.file)
+    if given_url:
+        if values.pop("listen_url", None) is not None:
+            notes.warn(
+                reader.lines["database.listen_url"],
+                "database.listen_url",
+                "is not used: QUEUED_DATABASE_URL names another database",
+            )
+        values["url"] = given_url
+        directory = cwd
+    elif "url" not in values and found:
+        notes.problem(line, "database", NO_DATABASE)
+    settings = build(DatabaseSettings, {"url": "sqlite:///", **{k: v for k, v in values.items() if v is not BROKEN}})
+    slashes = mistaken(settings.url)
+    if slashes:
+        notes.warn(0 if given_url else line, "QUEUED_DATABASE_URL" if given_url else "database.url", slashes)
+    if settings.listen_url is not None and is_sqlite(settings.listen_url):
+        notes.problem(reader.lines["database.listen_url"], "database.listen_url", "is for PostgreSQL; remove it")
+    return replace(settings, url=absolute(settings.url, directory))
+
+
+def _database_variable(environ: Mapping[str, str], notes: Notes) -> str | None:
+    url = environ.get("QUEUED_DATABASE_URL")
+    wrong = (text_fault(url) or url_fault(url)) if url else None
+    if wrong:
+        notes.problem(0, "QUEUED_DATABASE_URL", wrong)
+        return "sqlite:///queue.sqlite3"
+    return url or None
+
+
+def _mode(option: str | None, environ: Mapping[str, str], tree: Tree, database: DatabaseSettings, notes: Notes) -> Mode:
+    choices = BY_PATH["mode"].choices
+    for source, word in (("--mode", option), ("QUEUED_SUPERVISOR_MODE", environ.get("QUEUED_SUPERVISOR_MODE"))):
+        if word:
+            if word not in choices:
+                notes.problem(0, source, f"{shown(word)} is no mode; write {BY_PATH['mode'].type}")
+            return cast(Mode, word)
+    if tree.get("mode") in choices:
+        return cast(Mode, tree["mode"])
+    return "async" if is_sqlite(database.url) else "fork"
+
+
+def _runtime_directory(reader: Reader, tree: Tree, directory: str, environ: Mapping[str, str]) -> str:
+    given = tree.get("runtime_directory")
+    if isinstance(given, str):
+        path = os.path.normpath(os.path.join(directory, given))
+    elif environ.get("RUNTIME_DIRECTORY"):
+        # systemd joins several directories of one unit with colons; the first is the unit's own.
+        path = environ["RUNTIME_DIRECTORY"].split(":")[0]
+    elif environ.get("XDG_RUNTIME_DIR"):
+        path = os.path.join(environ["XDG_RUNTIME_DIR"], "queued")
+    else:
+        path = f"/tmp/queued-{os.getuid()}"
+    if len(os.fsencode(path)) > LONGEST_RUNTIME_DIRECTORY:
+        reader.notes.problem(
+            reader.lines.get("runtime_directory", 0),
+            "runtime_directory",
+            f"is longer than {LONGEST_RUNTIME_DIRECTORY} bytes, too long for the sockets in it; write a shorter path",
+        )
+    return path
+
+
+def _skip_recurring(environ: Mapping[str, str], notes: Notes) -> bool:
+    written = environ.get("QUEUED_SKIP_RECURRING", "")
+    word = written.strip().lower()
+    if word in TRUE or word == "1":
+        return True
+    if word in FALSE or word in {"", "0"}:
+        return False
+    notes.problem(0, "QUEUED_SKIP_RECURRING", f"{shown(written)} is neither true nor false; write one of them")
+    return False
+
+
+def _recurring(
+    option: str | None, environ: Mapping[str, str], cwd: str, file: str, skip: bool, notes: Notes
+) -> str | None:
+    """The path of the recurring tasks' file: named, or `recurring.yml` beside the configuration when it is there."""
+    for source, named in (
+        ("--recurring", option),
+        ("QUEUED_RECURRING_SCHEDULE", environ.get("QUEUED_RECURRING_SCHEDULE")),
+    ):
+        if named:
+            path = os.path.normpath(os.path.join(cwd, named))
+            if not skip and not os.path.isfile(path):
+                notes.problem(0, source, f"there is no file {path}; correct the path, or use --skip-recurring")
+            elif not skip:
+                notes.warn(0, source, "this release does not run recurring tasks")
+            return path
+    beside = os.path.join(os.path.dirname(file), "recurring.yml")
+    return beside if os.path.isfile(beside) else None
