@@ -11,6 +11,8 @@ PHOTOS_PYTHON ?= $(PYTHON)
 # Where the databases' server programs are, for those who have them somewhere else: the directory of initdb.
 PG_BIN ?=
 PYTEST_ARGS ?=
+# Where `make run` serves its page, if not on 8000.
+PORT ?=
 
 VENV := .venv
 EXAMPLE := examples/photos
@@ -27,11 +29,11 @@ help: ## Say what can be made
 
 .PHONY: run
 run: $(VENV)/daemon.stamp $(EXAMPLE_VENV)/installed.stamp ## Run the example; ONCE=1 ends when all is done, PHOTOS=folder takes your pictures
-	@exec $(VENV)/bin/python $(EXAMPLE)/run.py $(if $(filter-out 0,$(ONCE)),--once) $(if $(PHOTOS),--pictures '$(PHOTOS)')
+	@exec $(VENV)/bin/python $(EXAMPLE)/run.py $(if $(filter-out 0,$(ONCE)),--once) $(if $(PHOTOS),--pictures '$(PHOTOS)') $(if $(PORT),--port $(PORT))
 
 .PHONY: test
 test: $(VENV)/test.stamp ## Run the tests; PYTEST_ARGS='-k name' chooses
-	@PG_BIN=$$(PG_BIN='$(PG_BIN)' $(VENV)/bin/python scripts/get_postgresql)
+	@PG_BIN=$$(PG_BIN='$(PG_BIN)' $(VENV)/bin/python scripts/get_postgresql.py)
 	export PG_BIN
 	exec $(VENV)/bin/python -m pytest $(PYTEST_ARGS)
 
@@ -44,7 +46,7 @@ lint: $(VENV)/lint.stamp ## Check style, types and the direction of imports
 
 .PHONY: bench
 bench: $(VENV)/test.stamp ## Measure, and print one table
-	@PG_BIN=$$(PG_BIN='$(PG_BIN)' $(VENV)/bin/python scripts/get_postgresql)
+	@PG_BIN=$$(PG_BIN='$(PG_BIN)' $(VENV)/bin/python scripts/get_postgresql.py)
 	export PG_BIN
 	exec $(VENV)/bin/python bench/run $(BENCH_ARGS)
 
