@@ -101,6 +101,9 @@ class Role:
     def drain(self) -> None:
         """Finish what is in hand, after a graceful stop was asked for. Not called when the stop is immediate."""
 
+    def abandon(self) -> None:
+        """Drop what is in hand, after an immediate stop was asked for: give it back, if that can be done at once."""
+
     def close(self) -> None:
         """Let go of processes and sockets. Always called, last; must not need the database."""
 
@@ -193,7 +196,9 @@ class Role:
         self.heartbeat.beaten(now)
 
     def _leave(self) -> None:
-        if not self.wakeup.immediate:
+        if self.wakeup.immediate:
+            self.abandon()
+        else:
             self.drain()
         try:
             with self.store.transaction() as session:

@@ -1,0 +1,213 @@
+"""Outbox: what a worker has to tell the database, kept until it is told.
+
+Outcomes wait a few milliseconds for company, then go in one transaction. While the database is away they are kept. One
+that the database cannot hold must not hold up the others: then each goes alone, and that job fails with the reason.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from queued.domain.errors import DatabaseError, DatabaseUnavailable
+from queued.domain.jobs import Arrival, Failure, NewJob, Outcome, OutcomeKind
+from queued.storage import claimed, jobs
+from queued.storage.store import Store
+from queued.telemetry import emit
+
+#: Seconds that an outcome waits for company, and how many go at once without waiting.
+LINGER, FULL = 0.003, 256
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A job's wish to enqueue further jobs; the runner waits for the answer."""
+
+    number: int
+    jobs: tuple[NewJob, ...]
+    station: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An outcome with the moment (monotonic seconds) of its end: how long ago that was is known only when it is stored."""
+
+    job_id: int
+    lease: int
+    class_name: str
+    kind: OutcomeKind
+    ended_at: float
+    duration: float = 0.0
+    failure: Failure | None = None
+    wait: float = 0.0
+    policy: str | None = None
+    queue: str | None = None
+    priority: int | None = None
+    enqueue: tuple[NewJob, ...] = ()
+
+    def outcome(self, now: float) -> Outcome:
+        """What the database is told."""
+        return Outcome(
+            self.job_id,
+            self.lease,
+            self.kind,
+            self.duration,
+            max(0.0, now - self.ended_at),
+            self.failure,
+            self.wait,
+            self.policy,
+            self.queue,
+            self.priority,
+            self.enqueue,
+        )
+
+
+class Outbox:
+    """Outcomes and requests of one worker on their way to the database."""
+
+    def __init__(self, store: Store, worker: claimed.Worker) -> None:
+        self._store = store
+        self._worker = worker
+        self._ended: list[Ended] = []
+        self._requests: list[Request] = []
+        self._since = 0.0
+
+    def __len__(self) -> int:
+        return len(self._ended) + len(self._requests)
+
+    def add(self, ended: Ended) -> None:
+        """An attempt has ended."""
+        if not self._ended:
+            self._since = time.monotonic()
+        self._ended.append(ended)
+
+    def request(self, request: Request) -> None:
+        """A job wants to enqueue others."""
+        self._requests.append(request)
+
+    def drop_requests(self, station: Any) -> None:
+        """The runner that asked is gone. Nobody was told that these were stored, and they are not."""
+        self._requests = [request for request in self._requests if request.station is not station]
+
+    def rest(self, now: float) -> float | None:
+        """Seconds until something must be stored; None when there is nothing."""
+        if self._requests or len(self._ended) >= FULL:
+            return 0.0
+        return max(0.0, self._since + LINGER - now) if self._ended else None
+
+    def flush(self) -> None:
+        """Store all of it. Raises DatabaseUnavailable, and then nothing is lost."""
+        self._store_requests()
+        while self._ended:
+            self._store_outcomes()
+
+    # outcomes
+
+    def _store_outcomes(self) -> None:
+        batch = self._ended[: FULL * 4]
+        try:
+            report = self._finish(batch)
+        except DatabaseUnavailable:
+            raise
+        except DatabaseError as error:
+            if len(batch) == 1:
+                self._replace_unstorable(batch[0], error)
+                return
+            for ended in batch:
+                self._ended.remove(ended)
+                self._ended.insert(0, ended)
+                self._store_one()
+            return
+        del self._ended[: len(batch)]
+        self._tell(batch, report)
+
+    def _store_one(self) -> None:
+        ended = self._ended[0]
+        try:
+            report = self._finish([ended])
+        except DatabaseUnavailable:
+            raise
+        except DatabaseError as error:
+            self._replace_unstorable(ended, error)
+            return
+        del self._ended[0]
+        self._tell([ended], report)
+
+    def _replace_unstorable(self, ended: Ended, error: DatabaseError) -> None:
+        failure = Failure("queued.OutcomeNotStorable", f"the database could not store how this attempt ended: {error}")
+        if ended.failure is not None and ended.failure.error_class == failure.error_class:
+            # Even the plain sentence is refused: the claim is left for the reaper rather than the worker brought down.
+            emit("outcome_lost", job_id=ended.job_id, class_name=ended.class_name, error=str(error))
+            self._ended.remove(ended)
+            return
+        self._ended[self._ended.index(ended)] = Ended(
+            ended.job_id, ended.lease, ended.class_name, "failed", ended.ended_at, ended.duration, failure
+        )
+
+    def _finish(self, batch: Sequence[Ended]) -> claimed.Report:
+        now = time.monotonic()
+        outcomes = [ended.outcome(now) for ended in batch]
+        opened = self._store.statement() if claimed.is_plain(outcomes) else self._store.transaction()
+        with opened as session:
+            return claimed.finish(session, outcomes, self._worker)
+
+    def _tell(self, batch: Sequence[Ended], report: claimed.Report) -> None:
+        self._store.ring(report.arrivals)
+        for stale in report.stale:
+            emit(
+                "stale_outcome",
+                job_id=stale.job_id,
+                lease=stale.lease,
+                kind=stale.kind,
+                process=self._worker.process_name,
+            )
+        refused = {(stale.job_id, stale.lease) for stale in report.stale}
+        for ended in batch:
+            if (ended.job_id, ended.lease) not in refused:
+                emit(
+                    f"job_{ended.kind}",
+                    job_id=ended.job_id,
+                    class_name=ended.class_name,
+                    duration=ended.duration,
+                    failure=ended.failure,
+                    wait=ended.wait,
+                    process=self._worker.process_name,
+                )
+
+    # requests
+
+    def _store_requests(self) -> None:
+        while self._requests:
+            batch = list(self._requests)
+            try:
+                ids, arrivals = self._enqueue([job for request in batch for job in request.jobs])
+            except DatabaseUnavailable:
+                raise
+            except DatabaseError as error:
+                self._refuse_or_split(batch, error)
+                continue
+            del self._requests[: len(batch)]
+            self._store.ring(arrivals)
+            for request in batch:
+                own, ids = ids[: len(request.jobs)], ids[len(request.jobs) :]
+                request.station.runner.send({"t": "stored", "r": request.number, "ids": own})
+
+    def _refuse_or_split(self, batch: Sequence[Request], error: DatabaseError) -> None:
+        for request in batch:
+            try:
+                ids, arrivals = self._enqueue(request.jobs)
+            except DatabaseUnavailable:
+                raise
+            except DatabaseError as own:
+                answer = {"t": "refused", "r": request.number, "message": str(own if len(batch) > 1 else error)}
+            else:
+                self._store.ring(arrivals)
+                answer = {"t": "stored", "r": request.number, "ids": ids}
+            self._requests.remove(request)
+            request.station.runner.send(answer)
+
+    def _enqueue(self, new: Sequence[NewJob]) -> tuple[list[int], list[Arrival]]:
+        with self._store.transaction() as session:
+            return jobs.enqueue(session, new)

@@ -1,0 +1,222 @@
+"""Station: one runner and the jobs it has been given. It knows which have started, interrupts them, and settles their fate.
+
+A worker has one main station with all its threads or tasks, and opens a further one, for one job alone, for each job whose
+process has crashed before: if that runner dies too, the guilty job is known exactly, and an innocent one just succeeds.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from queued.domain.jobs import ClaimedJob, parse_options
+from queued.processes.runner_process import RunnerExit, RunnerGone, RunnerProcess
+
+Key = tuple[int, int]
+Reason = Literal["timeout", "cancel", "stop"]
+
+#: Seconds a job may wait in a runner before it is called back: somebody else may be idle.
+PATIENCE = 0.5
+#: Seconds to wait for the fork server's word on how a runner ended.
+EXIT_WORD = 1.0
+
+
+@dataclass(slots=True)
+class Delivery:
+    """A job in a runner's hands. Moments are monotonic seconds."""
+
+    job: ClaimedJob
+    sent_at: float
+    timeout: float | None
+    started_at: float | None = None
+    #: Why it is being interrupted, and since when.
+    reason: Reason | None = None
+    interrupted_at: float = 0.0
+    cancel_wanted: bool = False
+    marked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is left of a station's jobs after its runner ended."""
+
+    running: list[Delivery]
+    waiting: list[Delivery]
+    exit: RunnerExit
+
+
+class Station:
+    """A live runner. Made by `open`; over when `receive` raises RunnerGone."""
+
+    def __init__(self, runner: RunnerProcess, capacity: int, alone: bool) -> None:
+        self.runner = runner
+        self.capacity = capacity
+        self.alone = alone
+        self.deliveries: dict[Key, Delivery] = {}
+        self.watched: set[Key] = set()
+        self._recalling = False
+
+    @classmethod
+    def open(cls, path: str, name: str, slots: str, threads: int, tasks: int, *, alone: bool) -> Station:
+        """Have the fork server at `path` fork a runner. Raises OSError or RunnerGone when there is none to be had."""
+        runner = RunnerProcess.start(path, name, slots, threads, tasks, deadline=10.0)
+        return cls(runner, max(1, threads + tasks), alone)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is in the runner's hands."""
+        return not self.deliveries
+
+    def descriptors(self) -> list[int]:
+        """What to wait on."""
+        return [self.runner.fileno()]
+
+    def deliver(self, jobs: Iterable[ClaimedJob], now: float) -> None:
+        """Hand jobs over, in order."""
+        frames = []
+        for job in jobs:
+            timeout = parse_options(job.options, json.loads).get("timeout") if job.options else None
+            delivery = Delivery(job, now, float(timeout) if isinstance(timeout, int | float) else None)
+            key = (job.id, job.lease)
+            self.deliveries[key] = delivery
+            if delivery.timeout is not None:
+                self.watched.add(key)
+            frames.append(
+                {
+                    "id": job.id,
+                    "lease": job.lease,
+                    "class": job.class_name,
+                    "args": job.arguments,
+                    "opts": job.options,
+                    "queue": job.queue,
+                    "priority": job.priority,
+                    "attempt": job.attempt,
+                    "counters": dict(job.counters),
+                    "enqueued_at": job.enqueued_at.timestamp(),
+                }
+            )
+        if frames:
+            self.runner.send({"t": "jobs", "jobs": frames})
+
+    def receive(self) -> list[dict[str, Any]]:
+        """The frames that have arrived, without waiting. Raises RunnerGone when the runner has ended and all was read."""
+        if self.runner.pending_bytes:
+            self.runner.flush()
+        return self.runner.receive()
+
+    def settle(self, key: Key) -> Delivery | None:
+        """The runner has spoken about this job for the last time; None for a job it was not given."""
+        self.watched.discard(key)
+        return self.deliveries.pop(key, None)
+
+    # looking after what runs
+
+    def look(self, now: float) -> None:
+        """Read from the slot file which jobs have started."""
+        for slot in self.runner.slots():
+            delivery = self.deliveries.get((slot.job_id, slot.lease))
+            if delivery is not None:
+                delivery.started_at = slot.started
+
+    def want_cancel(self, job_id: int) -> None:
+        """Somebody wants this job to end; it is interrupted once it has started."""
+        for key, delivery in self.deliveries.items():
+            if key[0] == job_id:
+                delivery.cancel_wanted = True
+                self.watched.add(key)
+
+    def due_for_interrupt(self, now: float) -> list[tuple[Delivery, Reason]]:
+        """Started jobs whose time is over, or that somebody wants to end. `look` comes first."""
+        due: list[tuple[Delivery, Reason]] = []
+        for key in self.watched:
+            delivery = self.deliveries[key]
+            if delivery.started_at is None or delivery.reason is not None:
+                continue
+            if delivery.cancel_wanted:
+                due.append((delivery, "cancel"))
+            elif delivery.timeout is not None and now - delivery.started_at >= delivery.timeout:
+                due.append((delivery, "timeout"))
+        return due
+
+    def interrupt(self, delivery: Delivery, reason: Reason, now: float) -> None:
+        """Raise the soft exception in a started job; it has the grace period to end by itself."""
+        delivery.reason = reason
+        delivery.interrupted_at = now
+        self.watched.add((delivery.job.id, delivery.job.lease))
+        self.runner.send({"t": "interrupt", "id": delivery.job.id, "lease": delivery.job.lease, "reason": reason})
+
+    def unheeded(self, now: float, grace: float) -> bool:
+        """Whether a job has gone on for longer than the grace period after its interruption."""
+        return any(
+            delivery.reason is not None and now - delivery.interrupted_at >= grace
+            for delivery in (self.deliveries[key] for key in self.watched)
+        )
+
+    def recall_stale(self, now: float) -> bool:
+        """Call back what has waited too long without starting. True when there was something. `look` comes first."""
+        if self._recalling or self.alone:
+            return False
+        if any(d.started_at is None and now - d.sent_at > PATIENCE for d in self.deliveries.values()):
+            self.recall()
+            return True
+        return False
+
+    def recall(self) -> None:
+        """Ask for everything back that has not started."""
+        self._recalling = True
+        self.runner.send({"t": "recall"})
+
+    def recalled(self) -> None:
+        """The answer to a recall has come."""
+        self._recalling = False
+
+    # the end
+
+    def drain(self) -> None:
+        """Tell the jobs that the end is near."""
+        self.runner.send({"t": "drain"})
+
+    def kill(self) -> list[dict[str, Any]]:
+        """End the runner and all it started, now. The frames it had sent before."""
+        self.runner.kill()
+        frames: list[dict[str, Any]] = []
+        deadline = time.monotonic() + EXIT_WORD
+        while time.monotonic() < deadline:
+            try:
+                frames += self.runner.receive()
+            except RunnerGone:
+                break
+            time.sleep(0.002)
+        return frames
+
+    def verdict(self) -> Verdict:
+        """After the end of the runner: which jobs were running, which had not started, and how it ended."""
+        ended = self.runner.wait_exit(EXIT_WORD)
+        running = {(slot.job_id, slot.lease) for slot in self.runner.slots()}
+        found = Verdict([], [], ended)
+        for key, delivery in self.deliveries.items():
+            (found.running if key in running else found.waiting).append(delivery)
+        self.deliveries.clear()
+        self.watched.clear()
+        return found
+
+    def say_goodbye(self, seconds: float) -> list[dict[str, Any]]:
+        """Let the runner run its exit hooks and end; killed when it takes longer. The frames it sent meanwhile."""
+        self.runner.send({"t": "bye"})
+        frames: list[dict[str, Any]] = []
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                frames += self.runner.receive()
+            except RunnerGone:
+                return frames
+            time.sleep(0.005)
+        self.runner.kill()
+        return frames
+
+    def close(self) -> None:
+        """Let go of the sockets; a runner that still lives ends by that."""
+        self.runner.close()

@@ -1,0 +1,589 @@
+"""Worker: claims jobs, hands them to a runner in the application's interpreter, and stores how they ended.
+
+One thread, one connection. A turn reads what the runners say, looks after what runs, tells the database, and claims as
+much as can be run soon. While the database is away jobs go on and their outcomes are kept.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any, ClassVar
+
+from queued.domain.errors import DatabaseUnavailable
+from queued.domain.jobs import Arrival, ClaimedJob, Failure, NewJob
+from queued.domain.lanes import Lanes
+from queued.domain.pace import Pace
+from queued.domain.queues import Selector
+from queued.domain.settings import Settings, WorkerSettings
+from queued.processes.identity import hostname
+from queued.processes.outbox import Ended, Outbox, Request
+from queued.processes.role import Role
+from queued.processes.runner_process import RunnerGone
+from queued.processes.station import PATIENCE, Delivery, Station
+from queued.storage import claimed, queues, ready
+from queued.storage.claimed import CRASH_POLICY
+from queued.storage.store import Bell
+from queued.telemetry import emit
+
+#: Most jobs that run alone at once because their process crashed before.
+MOST_ALONE = 3
+#: Seconds after a wake at which to look again: a producer rings at most once in 5 ms, and a late commit rings early.
+LOOK_AGAIN = (0.006, 0.03)
+#: The longest rest, in seconds, of an idle worker that is told of new jobs.
+LONGEST_REST = 5.0
+#: How often, in seconds, running jobs are looked at: for time-outs, for jobs that wait too long, for cancellations.
+WATCH, GLANCE, ASK = 0.02, 0.25, 5.0
+#: A job that has run this many seconds is marked as started in the database.
+LASTS = 0.5
+
+
+class Worker(Role):
+    """Runs the jobs of some queues."""
+
+    kind: ClassVar[str] = "Worker"
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        worker: WorkerSettings,
+        application_path: str,
+        supervisor: str | None = None,
+    ) -> None:
+        super().__init__(name, settings, supervisor)
+        self.worker = worker
+        self.capacity = worker.tasks or worker.threads
+        self._application_path = application_path
+        self._slots = [os.path.join(settings.runtime_directory, f"{name}-{n}.slots") for n in range(1 + MOST_ALONE)]
+        self._lanes = Lanes(Selector.parse(worker.queues))
+        self._pace = Pace()
+        self._main: Station | None = None
+        self._alone: list[Station | None] = [None] * MOST_ALONE
+        self._waiting_alone: deque[tuple[ClaimedJob, float]] = deque()
+        self._bell: Bell | None = None
+        self._outbox: Outbox
+        self._leases = 0
+        self._noted: set[str] = set()
+        self._hungry = True
+        self._looks: deque[float] = deque()
+        self._idle_rest = worker.polling_interval
+        self._poll_at = 0.0
+        self._glance_at = 0.0
+        self._ask_at = 0.0
+        self._open_at = 0.0
+        self._open_failures = 0
+        self._retry_at = 0.0
+        self._crashed: deque[tuple[Delivery, str]] = deque()
+
+    # Role
+
+    def metadata(self) -> Mapping[str, Any]:
+        pool = {"tasks": self.worker.tasks} if self.worker.tasks else {"threads": self.worker.threads}
+        return {
+            "queues": ",".join(self.worker.queues),
+            **pool,
+            "polling_interval": self.worker.polling_interval,
+            "slots": self._slots,
+        }
+
+    def ready(self) -> None:
+        if self.settings.database.wake:
+            self._bell = self.store.listen(["ready", "control"])
+        self._outbox = Outbox(self.store, claimed.Worker(hostname(), self.name))
+        self._ask_at = time.monotonic() + ASK
+
+    def poll(self) -> float:
+        now = time.monotonic()
+        self._hear(now)
+        self._read_runners(now)
+        self._watch(now)
+        self._open_stations(now)
+        if now >= self._retry_at:
+            try:
+                self._tell_and_claim(now)
+                self.outage.succeeded()
+            except DatabaseUnavailable as error:
+                self._retry_at = now + self.outage.failed(error)
+        return self._rest(time.monotonic())
+
+    def wait(self, seconds: float) -> bool:
+        others = [descriptor for station in self._stations() for descriptor in station.descriptors()]
+        bell = self._bell.fileno() if self._bell is not None else None
+        if bell is not None and not self.outage.going_on:
+            others.append(bell)
+        return bool(self.wakeup.wait(seconds, others))
+
+    # what arrives
+
+    def _hear(self, now: float) -> None:
+        if now >= self._poll_at:
+            self._hungry = True
+        if self._looks and now >= self._looks[0]:
+            self._looks.popleft()
+            self._hungry = True
+        if self._bell is None or self.outage.going_on:
+            return
+        try:
+            messages = self._bell.drain()
+        except DatabaseUnavailable as error:
+            self._retry_at = now + self.outage.failed(error)
+            return
+        for channel, text in messages:
+            if channel == "control":
+                self._obey(text)
+                continue
+            arrival = Arrival.decode(text)
+            if arrival is None or self._lanes.arrived(arrival):
+                self._hungry = True
+                self._looks = deque(now + delay for delay in LOOK_AGAIN)
+                self._idle_rest = self.worker.polling_interval
+
+    def _obey(self, text: str) -> None:
+        verb, _, subject = text.partition(" ")
+        if verb == "cancel" and subject.isdigit():
+            self._cancel(int(subject))
+        elif verb in {"pause", "resume"}:
+            self._lanes.forget(subject)
+            self._hungry = True
+            if verb == "pause" and self._main is not None:
+                self._main.recall()
+
+    def _cancel(self, job_id: int) -> None:
+        for station in self._stations():
+            station.want_cancel(job_id)
+
+    def _stations(self) -> list[Station]:
+        return [station for station in (self._main, *self._alone) if station is not None]
+
+    def _read_runners(self, now: float) -> None:
+        for station in self._stations():
+            try:
+                for frame in station.receive():
+                    self._take(station, frame, now)
+            except RunnerGone:
+                self._runner_died(station, now)
+
+    def _take(self, station: Station, frame: Mapping[str, Any], now: float) -> None:
+        kind = frame.get("t")
+        if kind == "out":
+            for outcome in frame["o"]:
+                self._ended(station, outcome)
+        elif kind == "log":
+            emit(
+                "job_output",
+                job_id=frame.get("id"),
+                stream=frame.get("stream"),
+                level=frame.get("level"),
+                logger=frame.get("logger"),
+                line=frame.get("line"),
+                process=self.name,
+            )
+        elif kind == "enqueue":
+            self._outbox.request(Request(frame["r"], tuple(new_job(job) for job in frame["jobs"]), station))
+        elif kind == "recalled":
+            station.recalled()
+            for job_id, lease in frame["jobs"]:
+                delivery = station.settle((job_id, lease))
+                if delivery is not None:
+                    self._give_back(delivery, now)
+
+    def _ended(self, station: Station, frame: Mapping[str, Any]) -> None:
+        delivery = station.settle((frame["id"], frame["lease"]))
+        if delivery is None:
+            return  # its fate was settled before: killed, or called back
+        duration = max(0.0, frame["end"] - frame["start"])
+        self._pace.observe(duration)
+        self._outbox.add(ended(delivery.job, frame, duration))
+
+    def _give_back(self, delivery: Delivery, now: float) -> None:
+        kind = "cancelled" if delivery.cancel_wanted else "released"
+        self._outbox.add(Ended(delivery.job.id, delivery.job.lease, delivery.job.class_name, kind, now))  # type: ignore[arg-type]
+
+    # what runs
+
+    def _watch(self, now: float) -> None:
+        stations = self._stations()
+        glance = now >= self._glance_at
+        if glance:
+            self._glance_at = now + GLANCE
+        for station in stations:
+            if station.idle or not (glance or station.watched):
+                continue
+            station.look(now)
+            for delivery, reason in station.due_for_interrupt(now):
+                emit("job_interrupted", job_id=delivery.job.id, class_name=delivery.job.class_name, reason=reason)
+                station.interrupt(delivery, reason, now)
+            if station.unheeded(now, self.settings.interrupt_grace):
+                self._kill(station, now)
+            elif glance and station.recall_stale(now):
+                self._pace.reset()
+        while self._waiting_alone and now - self._waiting_alone[0][1] > PATIENCE:
+            job, since = self._waiting_alone.popleft()
+            self._give_back(Delivery(job, since, None), now)
+
+    def _kill(self, station: Station, now: float) -> None:
+        """A job did not heed its interruption: its runner is killed; the others in it go back without blame."""
+        for frame in station.kill():
+            self._take(station, frame, now)
+        verdict = station.verdict()
+        guilty = [delivery for delivery in verdict.running if delivery.reason is not None]
+        for delivery in guilty:
+            self._outbox.add(killed(delivery, now))
+        for delivery in [*verdict.waiting, *(d for d in verdict.running if d.reason is None)]:
+            self._give_back(delivery, now)
+        emit("runner_killed", pid=station.runner.pid, jobs=[d.job.id for d in guilty], process=self.name)
+        self._close(station)
+
+    def _runner_died(self, station: Station, now: float) -> None:
+        """The runner is gone. What ran in it crashed; with several suspects each is run again alone."""
+        verdict = station.verdict()
+        reason = f"the process that ran it died: {verdict.exit.describe()}"
+        if len(verdict.running) > 1:
+            others = len(verdict.running) - 1
+            reason += f", with {others} other{'s' if others > 1 else ''} running in it; each will be run again alone"
+        emit(
+            "runner_died",
+            pid=station.runner.pid,
+            reason=verdict.exit.describe(),
+            jobs=[delivery.job.id for delivery in verdict.running],
+            process=self.name,
+        )
+        self._close(station)
+        self._open_failures += 1
+        # The first death is followed by a new runner at once; a runner that dies again and again waits longer each time.
+        self._open_at = now + (0.0 if self._open_failures == 1 else min(5.0, 0.1 * 2.0 ** min(self._open_failures, 6)))
+        for delivery in verdict.waiting:
+            self._give_back(delivery, now)
+        for delivery in verdict.running:
+            if delivery.reason is not None:
+                self._outbox.add(killed(delivery, now))
+            else:
+                self._crashed.append((delivery, reason))
+
+    def _close(self, station: Station) -> None:
+        self._outbox.drop_requests(station)
+        station.close()
+        if station is self._main:
+            self._main = None
+        else:
+            self._alone = [None if other is station else other for other in self._alone]
+
+    # runners
+
+    def _open_stations(self, now: float) -> None:
+        if now < self._open_at:
+            return
+        if self._main is None:
+            self._main = self._open(self._slots[0], self.worker.threads, self.worker.tasks, alone=False)
+            if self._main is None:
+                return
+            self._hungry = True
+        for n, station in enumerate(self._alone):
+            if station is not None and station.idle and not self._waiting_alone:
+                self._record_lines(station, station.say_goodbye(1.0))
+                self._close(station)
+            elif self._waiting_alone and (station is None or station.idle):
+                fresh = station or self._open(self._slots[1 + n], 1, 0, alone=True)
+                if fresh is not None:
+                    self._alone[n] = fresh
+                    fresh.deliver([self._waiting_alone.popleft()[0]], now)
+
+    def _open(self, slots: str, threads: int, tasks: int, *, alone: bool) -> Station | None:
+        """A new runner, or None while the application is not loaded: then look again shortly."""
+        now = time.monotonic()
+        try:
+            path = os.readlink(self._application_path)
+            station = Station.open(path, self.name, slots, threads, tasks, alone=alone)
+        except (OSError, RunnerGone) as error:
+            self._open_at = now + 0.2
+            emit("runner_not_started", process=self.name, error=str(error))
+            return None
+        emit("runner_started", pid=station.runner.pid, process=self.name, alone=alone)
+        return station
+
+    def _record_lines(self, station: Station, frames: Sequence[Mapping[str, Any]]) -> None:
+        for frame in frames:
+            if frame.get("t") == "log":
+                self._take(station, frame, time.monotonic())
+
+    # the database
+
+    def _tell_and_claim(self, now: float) -> None:
+        self._store_crashes()
+        rest = self._outbox.rest(now)
+        if rest is not None and (rest <= 0 or all(station.idle for station in self._stations())):
+            self._outbox.flush()
+            self._open_failures = 0
+        if now >= self._glance_at - GLANCE / 2:
+            self._mark_started(now)
+        if now >= self._ask_at:
+            self._ask_at = now + ASK
+            self._ask_for_cancellations()
+        if self._hungry and self._main is not None:
+            self._claim(now)
+
+    def _store_crashes(self) -> None:
+        if not self._crashed:
+            return
+        worker = claimed.Worker(hostname(), self.name)
+        while self._crashed:
+            delivery, reason = self._crashed[0]
+            job = delivery.job
+            with self.store.transaction() as session:
+                recovered = claimed.crash(session, [(job.id, job.lease)], reason, self.settings.crash_limit, worker)
+            self._crashed.popleft()
+            self.store.ring(recovered.arrivals)
+            emit(
+                "job_crashed",
+                job_id=job.id,
+                class_name=job.class_name,
+                reason=reason,
+                attempt=job.attempt,
+                final=bool(recovered.failed),
+                process=self.name,
+            )
+            self._hungry = True
+
+    def _mark_started(self, now: float) -> None:
+        lasting = [
+            delivery
+            for station in self._stations()
+            for delivery in station.deliveries.values()
+            if not delivery.marked and delivery.started_at is not None and now - delivery.started_at >= LASTS
+        ]
+        if not lasting:
+            return
+        with self.store.transaction(durable=False) as session:
+            claimed.mark_started(session, [(d.job.id, d.job.lease, now - (d.started_at or now)) for d in lasting])
+        for delivery in lasting:
+            delivery.marked = True
+
+    def _ask_for_cancellations(self) -> None:
+        """The control channel tells at once; this is for the message that was lost."""
+        if all(station.idle for station in self._stations()):
+            return
+        with self.store.reading() as session:
+            wanted = claimed.cancellations(session, self.process_id)
+        for job_id, _ in wanted:
+            self._cancel(job_id)
+
+    def _claim(self, now: float) -> None:
+        assert self._main is not None
+        held = sum(len(station.deliveries) for station in self._stations()) + len(self._waiting_alone)
+        allowance = self.capacity + self._pace.allowance(self.capacity)
+        # Claims are made in bulk: when a slot is free, or when half of what may wait is used up.
+        if held >= self.capacity and held > allowance / 2:
+            return
+        limit = allowance - held
+        if limit <= 0:
+            return
+        found: list[ClaimedJob] = []
+        searched = self._lanes.search_overdue(now)
+        if searched:
+            self._search(now)
+        found = self._take_ready(limit)
+        if len(found) < limit and not searched and self._lanes.search_due(now):
+            self._search(now)
+            found += self._take_ready(limit - len(found))
+        self._hungry = len(found) >= limit
+        if not found:
+            return
+        self._idle_rest = self.worker.polling_interval
+        suspects = [job for job in found if job.counters.get(CRASH_POLICY)]
+        self._waiting_alone.extend((job, now) for job in suspects)
+        self._main.deliver([job for job in found if not job.counters.get(CRASH_POLICY)], time.monotonic())
+        self._open_stations(now)
+
+    def _search(self, now: float) -> None:
+        started = time.monotonic()
+        with self.store.reading() as session:
+            found = ready.lanes(session)
+        self._lanes.searched(found, now, time.monotonic() - started)
+        unknown = {lane.queue for lane in found} - self._noted
+        if unknown:
+            with self.store.transaction(durable=False) as session:
+                queues.note(session, unknown)
+            self._noted |= unknown
+
+    def _take_ready(self, limit: int) -> list[ClaimedJob]:
+        marks = self._lanes.marks()
+        if not marks or limit <= 0:
+            return []
+        lease = (self.process_id << 32) + self._leases
+        with self.store.statement() as session:
+            found, taken = ready.claim(session, marks, limit, self.process_id, lease)
+        self._leases += limit
+        self._lanes.taken(taken)
+        return found
+
+    def _rest(self, now: float) -> float:
+        """Seconds until the next turn, if nothing happens before."""
+        rest = self._outbox.rest(now)
+        times = [now + GLANCE if any(not s.idle for s in self._stations()) else now + LONGEST_REST]
+        if any(station.watched for station in self._stations()):
+            times.append(now + WATCH)
+        if rest is not None:
+            times.append(max(now + rest, self._retry_at))
+        if self._looks:
+            times.append(self._looks[0])
+        if self._main is None or self._waiting_alone:
+            times.append(max(self._open_at, now + 0.01))
+        if self._crashed:
+            times.append(self._retry_at)
+        if self._hungry and not self.outage.going_on and self._has_room():
+            return 0.0
+        if not self._hungry or now >= self._poll_at:
+            if now >= self._poll_at:
+                self._poll_at = now + self._idle_rest
+                if self._bell is not None and self._bell.fileno() is not None:
+                    self._idle_rest = min(LONGEST_REST, self._idle_rest * 2)
+            times.append(self._poll_at)
+        return max(0.0, min(times) - now)
+
+    def _has_room(self) -> bool:
+        if self._main is None:
+            return False
+        held = sum(len(station.deliveries) for station in self._stations()) + len(self._waiting_alone)
+        return held < self.capacity
+
+    # the end
+
+    def drain(self) -> None:
+        """Finish what runs within `shutdown_timeout`; what has not started goes back, and what does not end too."""
+        started = time.monotonic()
+        for station in self._stations():
+            station.drain()
+            station.recall()
+        self._hand_back_waiting(started)
+        self._finish_until(started + self.settings.shutdown_timeout)
+        now = time.monotonic()
+        for station in self._stations():
+            station.look(now)
+            for delivery in list(station.deliveries.values()):
+                if delivery.reason is None:
+                    station.interrupt(delivery, "stop", now)
+        self._finish_until(now + min(self.settings.interrupt_grace, 1.0))
+        for station in self._stations():
+            if not station.idle:
+                self._kill(station, time.monotonic())
+        self._tell_until(time.monotonic() + self.settings.shutdown_timeout)
+        for station in self._stations():
+            self._record_lines(station, station.say_goodbye(1.0))
+
+    def abandon(self) -> None:
+        """End what runs at once and give it back."""
+        now = time.monotonic()
+        self._hand_back_waiting(now)
+        for station in self._stations():
+            station.look(now)
+            for delivery in station.deliveries.values():
+                delivery.reason = delivery.reason or "stop"
+            self._kill(station, now)
+        self._tell_until(now + 2.0)
+
+    def _hand_back_waiting(self, now: float) -> None:
+        while self._waiting_alone:
+            job, since = self._waiting_alone.popleft()
+            self._give_back(Delivery(job, since, None), now)
+
+    def _finish_until(self, deadline: float) -> None:
+        while any(not station.idle for station in self._stations()) and not self.wakeup.immediate:
+            now = time.monotonic()
+            if now >= deadline:
+                return
+            self.tend()
+            self._hear(now)
+            self._read_runners(now)
+            self._watch(now)
+            self._tell(now)
+            self.wait(min(0.05, deadline - now))
+
+    def _tell_until(self, deadline: float) -> None:
+        """Store what is left to tell. What cannot be told in time stays claimed, and is settled by whoever finds us gone."""
+        while len(self._outbox) or self._crashed:
+            self._tell(time.monotonic(), everything=True)
+            if time.monotonic() >= deadline:
+                return
+            if len(self._outbox) or self._crashed:
+                self.wakeup.wait(0.05)
+
+    def _tell(self, now: float, everything: bool = False) -> None:
+        if now < self._retry_at:
+            return
+        try:
+            self._store_crashes()
+            rest = self._outbox.rest(now)
+            if rest is not None and (everything or rest <= 0):
+                self._outbox.flush()
+            self.outage.succeeded()
+        except DatabaseUnavailable as error:
+            self._retry_at = now + self.outage.failed(error)
+
+    def close(self) -> None:
+        unsettled = self._crashed or any(not station.idle for station in self._stations())
+        for station in self._stations():
+            if not station.idle:
+                station.runner.kill()
+            station.close()
+        self._main, self._alone = None, [None] * MOST_ALONE
+        if not unsettled:
+            for path in self._slots:
+                try:
+                    os.unlink(path)
+                except FileNotFoundError:
+                    pass
+
+
+def new_job(frame: Mapping[str, Any]) -> NewJob:
+    """A job that a runner wants stored."""
+    run_at = frame.get("run_at")
+    return NewJob(
+        class_name=frame["class_name"],
+        arguments=frame["arguments"],
+        queue=frame.get("queue", "default"),
+        priority=frame.get("priority", 0),
+        run_at=None if run_at is None else datetime.fromtimestamp(run_at, timezone.utc),
+        wait=frame.get("wait"),
+        options=frame.get("options"),
+    )
+
+
+def ended(job: ClaimedJob, frame: Mapping[str, Any], duration: float) -> Ended:
+    """What a runner said of a job's end."""
+    kind = frame["kind"]
+    if kind == "done" and len(frame) == 5:
+        return Ended(job.id, job.lease, job.class_name, "done", frame["end"], duration)
+    error = frame.get("error")
+    failure = None
+    if error is not None:
+        failure = Failure(error["class"], error["message"], tuple(error.get("backtrace") or ()))
+    return Ended(
+        job.id,
+        job.lease,
+        job.class_name,
+        kind,
+        frame["end"],
+        duration,
+        failure,
+        float(frame.get("wait") or 0.0),
+        frame.get("policy"),
+        frame.get("queue"),
+        frame.get("priority"),
+        tuple(new_job(item) for item in frame.get("enqueue") or ()),
+    )
+
+
+def killed(delivery: Delivery, now: float) -> Ended:
+    """The end of a job whose runner was killed because it did not heed its interruption."""
+    job = delivery.job
+    duration = now - (delivery.started_at or now)
+    if delivery.reason == "timeout":
+        text = f"it ran longer than its timeout of {delivery.timeout:g} s and did not end when told to; its process was killed"
+        failure = Failure("queued.JobTimedOut", text)
+        return Ended(job.id, job.lease, job.class_name, "failed", now, duration, failure)
+    kind: Any = "cancelled" if delivery.reason == "cancel" else "released"
+    return Ended(job.id, job.lease, job.class_name, kind, now, duration)
