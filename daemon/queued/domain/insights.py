@@ -6,15 +6,15 @@ the database's clock, and `now` always comes from there, so a host with a wrong 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
+from shlex import quote
 from typing import Any, Literal
 
 from queued.domain.errors import ConfigurationError
-from queued.domain.jobs import State
+from queued.domain.jobs import Failure, State
 from queued.domain.queues import Selector
 
 #: Counting stops here: an exact count of a million rows would cost more than it tells.
@@ -130,12 +130,9 @@ class JobDetail:
     finished_at: datetime | None = None
     process: ProcessInfo | None = None
     queue_paused_at: datetime | None = None
+    #: The error that a failed job stands on, else the one of its last attempt that did not end well.
+    failure: Failure | None = None
     attempts: tuple[Attempt, ...] = ()
-
-    @property
-    def failure(self) -> Attempt | None:
-        """The error that the job stands or last stumbled on."""
-        return self.attempts[-1] if self.attempts else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +233,9 @@ def diagnose(overview: Overview) -> list[Finding]:
     workers = any(process.kind == "worker" for process in alive)
     for queue in overview.queues:
         if queue.paused_at is not None:
-            found.append(Finding("warning", f"queue {queue.name} is paused", f"queuectl queues resume {queue.name}"))
+            found.append(
+                Finding("warning", f"queue {queue.name} is paused", f"queuectl queues resume {quote(queue.name)}")
+            )
         elif workers and queue.ready.value and not queue.workers:
             text = f"queue {queue.name} holds {queue.ready} ready jobs and no living worker serves it"
             found.append(Finding("problem", text, "add it to a worker's queues: in queue.yml"))
@@ -254,14 +253,3 @@ def serves(queues: object, name: str) -> bool:
         return Selector.parse([str(entry) for entry in listed]).rank(name) is not None
     except ConfigurationError:
         return True
-
-
-def parse_backtrace(text: str) -> tuple[str, ...]:
-    """The lines of a stored backtrace: a JSON list of texts, or plain text as it is."""
-    try:
-        lines = json.loads(text)
-    except ValueError:
-        return tuple(text.splitlines())
-    if isinstance(lines, list):
-        return tuple(part for line in lines for part in str(line).splitlines())
-    return tuple(text.splitlines())

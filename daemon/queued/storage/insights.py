@@ -7,7 +7,7 @@ that the database has no index for looks at a bounded number of rows and says wh
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -24,10 +24,9 @@ from queued.domain.insights import (
     Overview,
     ProcessInfo,
     QueueInfo,
-    parse_backtrace,
     serves,
 )
-from queued.domain.jobs import State
+from queued.domain.jobs import Failure, State
 from queued.storage.session import Row, Session
 
 #: Rows that one filtered list looks at before it stops and says how to go on.
@@ -55,6 +54,12 @@ def now(session: Session) -> datetime:
     return cast(datetime, row["now_at"])
 
 
+def schema(session: Session) -> str:
+    """The name of the newest migration applied."""
+    rows = session.all("migrations.applied")
+    return str(rows[-1]["name"]) if rows else "none"
+
+
 # jobs
 
 
@@ -73,6 +78,11 @@ def search(session: Session, filters: Filters, limit: int, window: int = SEARCH_
         if looked >= window:
             return JobPage(tuple(found), searched_to=job.id)
     return JobPage(tuple(found))
+
+
+def matching(session: Session, filters: Filters) -> list[int]:
+    """The ids of all jobs that match, however many; of ready jobs the next `COUNT_CAP` to be claimed."""
+    return [job.id for job in _walk(session, filters, PAGE) if _in_state(job, filters) and filters.match(job)]
 
 
 def _in_state(job: JobSummary, filters: Filters) -> bool:
@@ -154,9 +164,17 @@ def job(session: Session, job_id: int, threshold: float = ALIVE_THRESHOLD) -> Jo
         finished_at=row["finished_at"],
         process=process,
         queue_paused_at=queue["paused_at"] if queue is not None else None,
+        failure=_failure(row, attempts),
         attempts=attempts,
         **place,
     )
+
+
+def _failure(row: Row, attempts: tuple[Attempt, ...]) -> Failure | None:
+    if row["error_class"] is not None:
+        return Failure(row["error_class"], row["message"], tuple(row["backtrace"].splitlines()))
+    last = attempts[-1] if attempts else None
+    return Failure(last.error_class, last.message, last.backtrace) if last is not None else None
 
 
 def _locate(session: Session, job_id: int) -> tuple[Row, dict[str, Any]]:
@@ -207,7 +225,7 @@ def _attempt(row: Row) -> Attempt:
         attempt=row["attempt"],
         error_class=row["error_class"],
         message=row["message"],
-        backtrace=parse_backtrace(row["backtrace"]),
+        backtrace=tuple(row["backtrace"].splitlines()),
         hostname=row["hostname"],
         process_name=row["process_name"],
         policy=row["policy"],
@@ -255,29 +273,32 @@ def _process(row: Row, threshold: float, counts: dict[str, int] | None = None) -
 # queues and the whole
 
 
-def queues(session: Session, workers: tuple[ProcessInfo, ...] | None = None) -> tuple[QueueInfo, ...]:
-    """Every queue that was ever used or paused."""
-    if workers is None:
-        workers = processes(session)
-    serving = [worker.metadata.get("queues") for worker in workers if worker.alive and worker.kind == "worker"]
+def queues(session: Session, known: tuple[ProcessInfo, ...] | None = None) -> tuple[QueueInfo, ...]:
+    """Every queue that holds an unfinished job, or that a worker has seen, or that somebody has paused.
+
+    `known` are the processes, when the caller has read them already.
+    """
+    if known is None:
+        known = processes(session)
+    serving = [process.metadata.get("queues") for process in known if process.alive and process.kind == "worker"]
     clock = now(session)
+    paused = {row["name"]: row["paused_at"] for row in session.all("insights.queues")}
     scheduled = _by_queue(session, "insights.scheduled_by_queue")
     running = _by_queue(session, "insights.claimed_by_queue")
     failed = _by_queue(session, "insights.failed_by_queue")
     oldest = _oldest(session)
     listed = []
-    rows = {row["name"]: row for row in session.all("insights.queues", cap=COUNT_CAP + 1)}
-    for name in sorted({*rows, *oldest}):
-        row = rows.get(name) or {"paused_at": None, "ready": 1}
-        ready_at = oldest.get(name) if row["ready"] else None
+    for name in sorted({*paused, *scheduled, *running, *failed, *oldest}):
+        ready = _count(session, "insights.count_ready_in", queue=name) if name in oldest else Count(0)
+        ready_at = oldest[name] if ready.value else None
         listed.append(
             QueueInfo(
                 name=name,
-                paused_at=row["paused_at"],
-                ready=Count.of(row["ready"]),
-                scheduled=scheduled(name),
-                running=running(name).value,
-                failed=failed(name),
+                paused_at=paused.get(name),
+                ready=ready,
+                scheduled=scheduled.get(name, Count(0)),
+                running=running.get(name, Count(0)).value,
+                failed=failed.get(name, Count(0)),
                 oldest_ready_at=ready_at,
                 latency=max(0.0, (clock - ready_at).total_seconds()) if ready_at is not None else None,
                 workers=sum(serves(told, name) for told in serving),
@@ -286,11 +307,16 @@ def queues(session: Session, workers: tuple[ProcessInfo, ...] | None = None) -> 
     return tuple(listed)
 
 
-def _by_queue(session: Session, statement: str) -> Callable[[str], Count]:
+def knows_queue(session: Session, queue: str) -> bool:
+    """Whether the queue holds an unfinished job, a worker has seen it, or somebody has paused it before."""
+    return any(queue == info.name for info in queues(session, ()))
+
+
+def _by_queue(session: Session, statement: str) -> dict[str, Count]:
     """The counts of one table by queue; when the whole table passes the cap, every count may be more than it says."""
     counted = {row["queue"]: row["n"] for row in session.all(statement, cap=COUNT_CAP + 1)}
     capped = sum(counted.values()) > COUNT_CAP
-    return lambda name: Count(counted.get(name, 0), capped)
+    return {queue: Count(n, capped) for queue, n in counted.items()}
 
 
 def _oldest(session: Session) -> dict[str, datetime]:

@@ -26,7 +26,7 @@ FROM (SELECT state FROM queued.finished WHERE finished_at >= :since LIMIT :cap) 
 GROUP BY state;
 
 -- name: queues
--- The queues that somebody has paused or resumed; the others are known by the jobs in them.
+-- The queues that a worker has seen or somebody has paused; others are known by the jobs in them.
 SELECT name, paused_at FROM queued.queues;
 
 -- name: count_ready_in

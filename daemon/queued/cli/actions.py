@@ -1,0 +1,198 @@
+"""queuectl jobs retry, discard and cancel: on ids, or on everything that filters match."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from queued.cli import exits
+from queued.cli.database import Target, target
+from queued.cli.moments import resolve
+from queued.cli.options import Command
+from queued.cli.output import say, say_json, warn
+from queued.domain.insights import Filters
+from queued.domain.jobs import State
+
+if TYPE_CHECKING:
+    from queued.storage.operators import Acted
+
+#: Above this many jobs the outcome is told in numbers, not job by job.
+TELL_EACH = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What can be done to jobs. `states` are those it works on; `otherwise` says of the others why not."""
+
+    name: str
+    description: str
+    done: str
+    states: tuple[State, ...]
+    otherwise: dict[State, str]
+
+
+ENDED: dict[State, str] = dict.fromkeys(("finished", "discarded", "cancelled"), "it has ended")
+ACTIONS: tuple[Action, ...] = (
+    Action(
+        "retry",
+        "make failed jobs ready again, with a new start for their limits",
+        "ready again",
+        ("failed",),
+        {
+            "ready": "it is ready already",
+            "scheduled": "it is scheduled and runs when it is due",
+            "running": "it runs at this moment",
+            **ENDED,
+        },
+    ),
+    Action(
+        "discard",
+        "give up ready, scheduled and failed jobs: they will not run",
+        "discarded",
+        ("ready", "scheduled", "failed"),
+        {"running": "it runs at this moment; use queuectl jobs cancel", **ENDED},
+    ),
+    Action(
+        "cancel",
+        "end ready and scheduled jobs at once, and ask running ones to end",
+        "cancelled",
+        ("ready", "scheduled", "running"),
+        {"failed": "it has failed; use queuectl jobs discard", **ENDED},
+    ),
+)
+
+
+def runner(action: Action) -> Command:
+    """The function that runs one action."""
+    return lambda arguments: run(action, arguments)
+
+
+def run(action: Action, arguments: argparse.Namespace) -> int:
+    """Act on the ids given, or on what the filters match after asking."""
+    filtered = any(getattr(arguments, name) is not None for name in ("state", "queue", "class_name", "since"))
+    if filtered == bool(arguments.ids):
+        warn(f"queuectl jobs {action.name}: give either ids or filters such as --state or --class")
+        return exits.USAGE
+    with target(arguments) as database:
+        ids = list(dict.fromkeys(arguments.ids)) or chosen(database, action, arguments)
+        if arguments.dry_run:
+            return tell_plan(action, ids, arguments.json)
+        if filtered and ids and not arguments.yes and not confirmed(action, len(ids)):
+            return exits.FAILED
+        acted = act(database, action, ids)
+    if arguments.json:
+        say_json(as_json(action, acted))
+    else:
+        tell(action, acted)
+    # What a filter matched and has moved on since does not match any more: no failure.
+    return exits.OK if filtered else verdict(acted)
+
+
+def chosen(database: Target, action: Action, arguments: argparse.Namespace) -> list[int]:
+    """The ids of the jobs that the filters match at this moment, in the states that the action works on."""
+    from queued.storage import insights
+
+    ids: list[int] = []
+    with database.store.reading() as session:
+        moment = resolve(arguments.since, insights.now(session))
+        for state in [arguments.state] if arguments.state else action.states:
+            filters = Filters(state, arguments.queue, arguments.class_name, moment)
+            ids += insights.matching(session, filters)
+    # A job that moved between two reads may have been seen in both.
+    return sorted(set(ids))
+
+
+def confirmed(action: Action, number: int) -> bool:
+    """Whether a person agrees; without one, --yes must."""
+    if not sys.stdin.isatty():
+        warn(f"{number} jobs match; give --yes to {action.name} them, or --dry-run to see them")
+        return False
+    sys.stderr.write(f"{action.name} {number} jobs? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def act(database: Target, action: Action, ids: Sequence[int]) -> Acted:
+    """Do it, some hundred jobs a transaction; what is done stays done if a later one fails."""
+    from queued.storage import operators
+
+    store = database.store
+    total = operators.Acted()
+    step: Callable[..., Acted] = {
+        "retry": operators.retry,
+        "discard": operators.discard,
+        "cancel": operators.cancel_waiting,
+    }[action.name]
+    for start in range(0, len(ids), operators.BATCH):
+        with store.transaction() as session:
+            acted = step(session, ids[start : start + operators.BATCH])
+        store.ring(acted.arrivals)
+        if action.name == "cancel":
+            for job_id in [job_id for job_id, state in acted.refused.items() if state == "running"]:
+                del acted.refused[job_id]
+                with store.transaction() as session:
+                    one = operators.cancel_one(session, job_id)
+                if one.interrupted:
+                    store.control(f"cancel {job_id}")
+                acted.add(one)
+        total.add(acted)
+    return total
+
+
+def verdict(acted: Acted) -> int:
+    """The exit code for an action on ids: a part done is FAILED, nothing done says why."""
+    if not acted.refused and not acted.missing:
+        return exits.OK
+    if acted.done or acted.interrupted or (acted.refused and acted.missing):
+        return exits.FAILED
+    return exits.REFUSED if acted.refused else exits.UNKNOWN
+
+
+def tell(action: Action, acted: Acted) -> None:
+    """Say what became of the jobs: each of a few, numbers of many."""
+    if len(acted.done) + len(acted.interrupted) > TELL_EACH:
+        say(f"{len(acted.done)} jobs {action.done}")
+        if acted.interrupted:
+            say(f"{len(acted.interrupted)} running jobs were asked to end")
+    else:
+        for job_id in acted.done:
+            say(f"job {job_id}: {action.done}")
+        for job_id in acted.interrupted:
+            say(f"job {job_id}: runs, and was asked to end; it is cancelled within seconds")
+    for job_id in acted.missing:
+        warn(f"job {job_id}: there is no such job")
+    for job_id, state in acted.refused.items():
+        warn(f"job {job_id}: left as it is: {reason(action, state)}")
+    if not (acted.done or acted.interrupted or acted.missing or acted.refused):
+        say("no job matches")
+
+
+def reason(action: Action, state: State) -> str:
+    """Why a job in this state was left alone."""
+    return action.otherwise.get(state, f"it moved while this was done and is {state} now; try again")
+
+
+def tell_plan(action: Action, ids: Sequence[int], json: bool) -> int:
+    """Say what would be done."""
+    if json:
+        say_json({"action": action.name, "dry_run": True, "would": list(ids)})
+    else:
+        some = ", ".join(map(str, ids[:TELL_EACH])) + (", …" if len(ids) > TELL_EACH else "")
+        say(f"would {action.name} {len(ids)} jobs{f': {some}' if ids else ''}")
+    return exits.OK
+
+
+def as_json(action: Action, acted: Acted) -> dict[str, object]:
+    """The documented object of an action."""
+    return {
+        "action": action.name,
+        "done": acted.done,
+        "interrupted": acted.interrupted,
+        "refused": [
+            {"id": job_id, "state": state, "reason": reason(action, state)} for job_id, state in acted.refused.items()
+        ],
+        "missing": acted.missing,
+    }

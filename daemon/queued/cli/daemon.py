@@ -1,0 +1,118 @@
+"""queued start, check and migrate: the daemon's own commands."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from queued.cli import exits
+from queued.cli.options import Subparsers, add_command
+from queued.cli.output import say, warn
+
+if TYPE_CHECKING:
+    from queued.configuration import Loaded
+    from queued.domain.settings import Settings
+
+LEVELS = ("debug", "info", "warning", "error")
+
+
+def add(commands: Subparsers, common: argparse.ArgumentParser, settings: argparse.ArgumentParser) -> None:
+    """Add the three commands to the program; `settings` are the options that stand above the file."""
+    add_command(commands, "start", start, "run the daemon until it is told to stop", [common, settings])
+    checking = add_command(commands, "check", check, "check the configuration and exit", [common, settings])
+    checking.add_argument("--show", action="store_true", help="print the settings that would be in force")
+    add_command(commands, "migrate", migrate, "create the database's schema or bring it up to date", [common])
+
+
+def add_settings(options: argparse.ArgumentParser) -> None:
+    """The options that stand above the file and the environment."""
+    group = options.add_argument_group("settings")
+    group.add_argument(
+        "--recurring", metavar="FILE", help="the file of recurring tasks (else QUEUED_RECURRING_SCHEDULE)"
+    )
+    group.add_argument(
+        "--mode", choices=("fork", "async"), help="processes or threads (else QUEUED_SUPERVISOR_MODE, else the file)"
+    )
+    group.add_argument(
+        "--skip-recurring",
+        action=argparse.BooleanOptionalAction,
+        help="whether to run without recurring tasks (else QUEUED_SKIP_RECURRING)",
+    )
+    group.add_argument("--role", metavar="NAME", help="run only the actors that the file lists under this role")
+    group.add_argument("--log-level", choices=LEVELS, help="the least important messages that are logged")
+
+
+def loaded(arguments: argparse.Namespace) -> Loaded:
+    """The settings that the options, the environment and the file give. Raises ConfigurationError with every problem."""
+    from dataclasses import replace
+
+    from queued.configuration import load
+
+    found = load(
+        arguments.config,
+        environment=arguments.env,
+        recurring=arguments.recurring,
+        mode=arguments.mode,
+        skip_recurring=arguments.skip_recurring,
+        role=arguments.role,
+    )
+    if arguments.log_level:
+        found = replace(found, settings=replace(found.settings, log_level=arguments.log_level))
+    return found
+
+
+def start(arguments: argparse.Namespace) -> int:
+    """Run the supervisor; its status is the program's."""
+    from queued.processes.supervisor import Supervisor
+
+    from queued import log
+
+    found = loaded(arguments)
+    log.configure(found.settings.log_level)
+    warnings(found.warnings)
+
+    def reload() -> Settings:
+        again = loaded(arguments)
+        warnings(again.warnings)
+        return again.settings
+
+    return int(Supervisor(found.settings, reload=reload).run())
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Say whether the configuration can be used. Reaches for no database and starts nothing."""
+    found = loaded(arguments)
+    warnings(found.warnings)
+    if arguments.show:
+        from queued.configuration import render
+
+        say(render(found.settings).rstrip("\n"))
+    else:
+        say("configuration is valid")
+    return exits.OK
+
+
+def migrate(arguments: argparse.Namespace) -> int:
+    """Bring the schema up to date and say what was applied."""
+    from queued.cli.database import database_settings
+    from queued.configuration import masked
+    from queued.storage.store import open_store
+
+    settings = database_settings(arguments)
+    store = open_store(settings, label="queued migrate")
+    try:
+        applied = store.migrate()
+    finally:
+        store.close()
+    for name in applied:
+        say(f"applied {name}")
+    if not applied:
+        say(f"{masked(settings.url)} is up to date")
+    return exits.OK
+
+
+def warnings(texts: Sequence[str]) -> None:
+    """What is odd about the configuration, on standard error."""
+    for text in texts:
+        warn(f"warning: {text}")

@@ -1,0 +1,63 @@
+"""What the exit codes mean, and which error ends a program with which."""
+
+from __future__ import annotations
+
+from queued.domain.errors import (
+    ConfigurationError,
+    DatabaseMisconfigured,
+    DatabaseUnavailable,
+    NotAllowed,
+    QueuedError,
+    SchemaTooNew,
+    UnknownId,
+)
+
+OK = 0
+FAILED = 1
+USAGE = 2
+UNHEALTHY = 3
+UNKNOWN = 4
+REFUSED = 5
+UNAVAILABLE = 69
+INTERNAL = 70
+TRY_AGAIN = 75
+CONFIGURATION = 78
+INTERRUPTED = 130
+
+#: What each program may exit with. The manual pages say the same; a test holds them to it.
+QUEUED_EXITS: dict[int, str] = {
+    OK: "done; for start, stopped as asked",
+    FAILED: "something failed; the message says what",
+    USAGE: "the command line is wrong",
+    UNAVAILABLE: "the database cannot be reached",
+    INTERNAL: "internal error",
+    TRY_AGAIN: "a passing condition; the same command may succeed later",
+    CONFIGURATION: "the configuration, the database's settings or its schema must be corrected by a person",
+    INTERRUPTED: "interrupted from the keyboard",
+}
+QUEUECTL_EXITS: dict[int, str] = {
+    OK: "done; for status, healthy",
+    FAILED: "something failed, or an action succeeded for a part of the jobs",
+    USAGE: "the command line is wrong",
+    UNHEALTHY: "status: something keeps jobs from running",
+    UNKNOWN: "there is no such job",
+    REFUSED: "the job's state does not allow the action",
+    UNAVAILABLE: "the database cannot be reached",
+    INTERNAL: "internal error",
+    CONFIGURATION: "the configuration, the database's settings or its schema must be corrected by a person",
+    INTERRUPTED: "interrupted from the keyboard",
+}
+
+_CODES: tuple[tuple[type[QueuedError], int], ...] = (
+    (ConfigurationError, CONFIGURATION),
+    (DatabaseMisconfigured, CONFIGURATION),
+    (SchemaTooNew, CONFIGURATION),
+    (DatabaseUnavailable, UNAVAILABLE),
+    (UnknownId, UNKNOWN),
+    (NotAllowed, REFUSED),
+)
+
+
+def code_of(error: QueuedError) -> int:
+    """The exit code for an error that ends the program."""
+    return next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)

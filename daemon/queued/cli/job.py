@@ -1,0 +1,177 @@
+"""queuectl jobs show: one job, what became of it, and what can be done about it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from shlex import quote
+from typing import Any
+
+from queued.cli import exits
+from queued.cli.arguments import call
+from queued.cli.backtraces import folded
+from queued.cli.database import target
+from queued.cli.output import moment, one_line, printable, relative, say, say_json, span, style, table
+from queued.domain.insights import JobDetail
+
+COLOURS = {"failed": "red", "running": "green", "finished": "green", "ready": "yellow", "scheduled": "yellow"}
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Print everything known of one job."""
+    from queued.storage import insights
+
+    with target(arguments) as database, database.store.reading() as session:
+        job = insights.job(session, arguments.id, database.threshold)
+    if arguments.json:
+        say_json(as_json(job))
+    else:
+        say("\n".join(lines(job, arguments.full)))
+    return exits.OK
+
+
+def lines(job: JobDetail, full: bool) -> list[str]:
+    """The text about a job."""
+    shown = [f"{style('●', COLOURS.get(job.state, 'dim'))} job {job.id} – {style(job.state, 'bold')}"]
+    shown += [f"{label:>11}: {text}" for label, text in facts(job)]
+    if job.failure is not None:
+        title = f"{job.failure.error_class}: {job.failure.message}"
+        shown += ["", style(printable(title), "red")]
+        backtrace = job.failure.backtrace if full else folded(job.failure.backtrace)
+        shown += [f"  {printable(line)}" for line in backtrace]
+    if job.attempts:
+        shown += ["", attempts_table(job)]
+    shown += ["", *(f"→ {hint}" for hint in hints(job))]
+    return shown
+
+
+def facts(job: JobDetail) -> list[tuple[str, str]]:
+    """What is known, each with its label."""
+    paused = f" (paused since {moment(job.queue_paused_at)})" if job.queue_paused_at else ""
+    told = [
+        ("Class", printable(job.class_name)),
+        ("Call", one_line(call(job.class_name, job.arguments), 2_000)),
+        ("Queue", f"{printable(job.queue)}{paused}, priority {job.priority}"),
+        ("Attempt", str(job.attempt)),
+    ]
+    if job.options:
+        told.append(("Options", one_line(job.options, 2_000)))
+    moments = (
+        ("Enqueued", job.enqueued_at),
+        ("Due" if job.state == "scheduled" else "Was due", job.run_at),
+        ("Ready", job.ready_at),
+        ("Claimed", job.claimed_at),
+        ("Started", job.started_at),
+        ("Cancel asked", job.cancel_at),
+        ("Failed", job.failed_at),
+        ("Ended", job.finished_at),
+    )
+    told += [(label, f"{moment(at)} ({relative(at, job.now)})") for label, at in moments if at is not None]
+    if job.started_at is not None and job.finished_at is not None:
+        told.append(("Ran for", span((job.finished_at - job.started_at).total_seconds())))
+    if job.process is not None:
+        process = job.process
+        dead = "" if process.alive else f", silent for {span(process.heartbeat_age)}"
+        told.append(("Process", f"{process.name} (pid {process.pid} on {process.hostname}{dead})"))
+    return told
+
+
+def attempts_table(job: JobDetail) -> str:
+    """The attempts that did not end well."""
+    rows = [
+        (
+            attempt.attempt if attempt.counted else f"{attempt.attempt}*",
+            moment(attempt.ended_at),
+            span((attempt.ended_at - attempt.started_at).total_seconds()) if attempt.started_at else None,
+            attempt.hostname,
+            attempt.process_name,
+            f"{attempt.error_class}: {attempt.message}",
+        )
+        for attempt in job.attempts
+    ]
+    told = table(("ATTEMPT", "ENDED", "RAN FOR", "HOST", "PROCESS", "ERROR"), rows, right=("ATTEMPT",))
+    if any(not attempt.counted for attempt in job.attempts):
+        told += "\n* before an operator's retry: no longer counts against limits"
+    return told
+
+
+def hints(job: JobDetail) -> list[str]:
+    """What an operator can do next."""
+    retry, discard, cancel = (f"queuectl jobs {verb} {job.id}" for verb in ("retry", "discard", "cancel"))
+    match job.state:
+        case "failed":
+            return [f"once the cause is mended, run it again: {retry}", f"give it up: {discard}"]
+        case "scheduled":
+            return [f"it runs when it is due; so that it does not: {cancel}"]
+        case "running" if job.cancel_at is not None:
+            return ["it was asked to end; if it does not, the process that runs it is killed"]
+        case "running" if job.process is None or not job.process.alive:
+            return ["its process is silent; a living supervisor makes the job ready again or fails it"]
+        case "running":
+            return [f"end it: {cancel}"]
+        case "ready" if job.queue_paused_at is not None:
+            return [f"its queue is paused: queuectl queues resume {quote(job.queue)}"]
+        case "ready":
+            return [f"it waits for a worker (queuectl status); so that it does not run: {cancel}"]
+    return ["it has ended; nothing can be done to it"]
+
+
+def as_json(job: JobDetail) -> dict[str, Any]:
+    """The documented object of `queuectl jobs show --json`."""
+    return {
+        "id": job.id,
+        "class": job.class_name,
+        "state": job.state,
+        "queue": job.queue,
+        "queue_paused_at": job.queue_paused_at,
+        "priority": job.priority,
+        "attempt": job.attempt,
+        "arguments": _parsed(job.arguments),
+        "call": call(job.class_name, job.arguments),
+        "options": _parsed(job.options),
+        "now": job.now,
+        "enqueued_at": job.enqueued_at,
+        "run_at": job.run_at,
+        "ready_at": job.ready_at,
+        "claimed_at": job.claimed_at,
+        "started_at": job.started_at,
+        "cancel_at": job.cancel_at,
+        "failed_at": job.failed_at,
+        "finished_at": job.finished_at,
+        "process": job.process.name if job.process is not None else None,
+        "error": None
+        if job.failure is None
+        else {
+            "class": job.failure.error_class,
+            "message": job.failure.message,
+            "backtrace": list(job.failure.backtrace),
+        },
+        "attempts": [
+            {
+                "attempt": attempt.attempt,
+                "error": {
+                    "class": attempt.error_class,
+                    "message": attempt.message,
+                    "backtrace": list(attempt.backtrace),
+                },
+                "hostname": attempt.hostname,
+                "process": attempt.process_name,
+                "policy": attempt.policy,
+                "started_at": attempt.started_at,
+                "ended_at": attempt.ended_at,
+                "counted": attempt.counted,
+            }
+            for attempt in job.attempts
+        ],
+        "hints": hints(job),
+    }
+
+
+def _parsed(text: str | None) -> Any:
+    """Stored JSON as it is; a text that is none, as text: what is there must be seen."""
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

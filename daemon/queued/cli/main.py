@@ -1,0 +1,114 @@
+"""The programs `queued`, `queuectl` and `python -m queued`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from queued.cli import exits
+from queued.cli.options import COMMON_DEFAULTS, Parser, configuration_options, database_options, subcommands
+from queued.cli.output import prepare, printable, warn
+from queued.domain.errors import ConfigurationError, QueuedError
+
+#: The commands of `queued`; `python -m queued` gives every other word to `queuectl`.
+DAEMON_COMMANDS = ("start", "check", "migrate")
+
+
+def queued(argv: Sequence[str] | None = None) -> int:
+    """Run `queued`; the exit code. Usage errors and --help leave by SystemExit, as argparse does it."""
+    return _run("queued", queued_parser, argv)
+
+
+def queuectl(argv: Sequence[str] | None = None) -> int:
+    """Run `queuectl`; the exit code. Usage errors and --help leave by SystemExit."""
+    return _run("queuectl", queuectl_parser, argv)
+
+
+def module(argv: Sequence[str] | None = None) -> int:
+    """Run `python -m queued`: start, check, migrate and options alone are `queued`'s, all other commands `queuectl`'s."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0].startswith("-") or words[0] in DAEMON_COMMANDS:
+        return queued(words)
+    return queuectl(words)
+
+
+def queued_parser() -> argparse.ArgumentParser:
+    """The command line of `queued`."""
+    from queued.cli import daemon
+
+    common = configuration_options()
+    parser = _program("queued", "Run background jobs: the daemon.", [common])
+    settings = Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    daemon.add_settings(settings)
+    parser.set_defaults(recurring=None, mode=None, skip_recurring=None, role=None, log_level=None)
+    daemon.add(subcommands(parser), common, settings)
+    return parser
+
+
+def queuectl_parser() -> argparse.ArgumentParser:
+    """The command line of `queuectl`."""
+    from queued.cli import jobs, processes, queues, status
+
+    common = database_options()
+    parser = _program("queuectl", "Look at background jobs and act on them, whether or not a daemon runs.", [common])
+    commands = subcommands(parser)
+    for noun in (status, jobs, queues, processes):
+        noun.add(commands, common)
+    return parser
+
+
+def version() -> str:
+    """The release of this package, as it was installed."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    try:
+        return installed("queued-jobs")
+    except PackageNotFoundError:
+        return "unknown (not installed)"
+
+
+class _Version(argparse.Action):
+    """--version, which looks for the release only when asked."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
+        print(f"{parser.prog} {version()}")
+        parser.exit()
+
+
+def _program(name: str, description: str, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    parser = Parser(prog=name, description=description, parents=parents)
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the release and exit")
+    parser.set_defaults(**COMMON_DEFAULTS)
+    return parser
+
+
+def _run(program: str, parser: Callable[[], argparse.ArgumentParser], argv: Sequence[str] | None) -> int:
+    prepare()
+    try:
+        arguments = parser().parse_args(argv)
+        status: int = arguments.run(arguments)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Whoever read has seen enough. What is still buffered must not raise again when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.OK
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
+    except ConfigurationError as error:
+        warn("\n".join(f"{program}: {printable(problem)}" for problem in error.problems))
+        return exits.CONFIGURATION
+    except QueuedError as error:
+        warn(f"{program}: {printable(str(error))}")
+        return exits.code_of(error)
+    except Exception as error:
+        if os.environ.get("QUEUED_DEBUG"):
+            raise
+        warn(
+            f"{program}: internal error, {type(error).__name__}: {printable(str(error))}; "
+            "set QUEUED_DEBUG=1 to see where, and report it"
+        )
+        return exits.INTERNAL

@@ -1,0 +1,92 @@
+"""queuectl queues: list, pause, resume."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from queued.cli import exits
+from queued.cli.database import target
+from queued.cli.options import Subparsers, add_command, subcommands
+from queued.cli.output import say, say_json
+from queued.domain.insights import QueueInfo
+
+
+def add(commands: Subparsers, common: argparse.ArgumentParser) -> None:
+    """Add the noun and its verbs to the program."""
+    noun = commands.add_parser(
+        "queues", help="list, pause and resume queues", description="List, pause and resume queues."
+    )
+    verbs = subcommands(noun, "verb")
+    add_command(verbs, "list", list_queues, "list the queues that hold jobs or were paused", [common])
+    for name, run, description in (
+        ("pause", pause, "stop starting jobs of a queue; the running ones go on"),
+        ("resume", resume, "start jobs of a paused queue again"),
+    ):
+        verb = add_command(verbs, name, run, description, [common])
+        verb.add_argument("queues", metavar="NAME", nargs="+", help="a queue's name")
+
+
+def list_queues(arguments: argparse.Namespace) -> int:
+    """Print every queue with its counts."""
+    from queued.cli.status import queue_table
+    from queued.storage import insights
+
+    with target(arguments) as database, database.store.reading() as session:
+        queues = insights.queues(session, insights.processes(session, database.threshold))
+    if arguments.json:
+        say_json({"queues": [queue_json(queue) for queue in queues]})
+    elif queues:
+        say(queue_table(queues))
+    else:
+        say("no queue holds a job, and none is paused")
+    return exits.OK
+
+
+def pause(arguments: argparse.Namespace) -> int:
+    """Pause each of the queues named; one that is unknown yet will be paused when its first job comes."""
+    return _switch(arguments, paused=True)
+
+
+def resume(arguments: argparse.Namespace) -> int:
+    """Resume each of the queues named."""
+    return _switch(arguments, paused=False)
+
+
+def _switch(arguments: argparse.Namespace, paused: bool) -> int:
+    from queued.storage import insights, queues
+
+    verb = "pause" if paused else "resume"
+    told = []
+    with target(arguments) as database:
+        for name in dict.fromkeys(arguments.queues):
+            with database.store.transaction() as session:
+                known = insights.knows_queue(session, name)
+                changed = queues.pause(session, name) if paused else queues.resume(session, name)
+            # Also when nothing changed: an actor that missed the first word hears this one.
+            database.store.control(f"{verb} {name}")
+            told.append({"queue": name, "paused": paused, "changed": changed, "known": known})
+    if arguments.json:
+        say_json({"queues": told})
+        return exits.OK
+    for queue in told:
+        text = f"queue {queue['queue']} {'is' if queue['changed'] else 'was already'} {'paused' if paused else 'open'}"
+        note = "" if queue["known"] else "; no job has been seen in it, so check the name"
+        say(text + note)
+    return exits.OK
+
+
+def queue_json(queue: QueueInfo) -> dict[str, Any]:
+    """The documented object of one queue."""
+    counts = {"ready": queue.ready, "scheduled": queue.scheduled, "failed": queue.failed}
+    return {
+        "name": queue.name,
+        "paused": queue.paused_at is not None,
+        "paused_at": queue.paused_at,
+        **{name: count.value for name, count in counts.items()},
+        "running": queue.running,
+        "capped": [name for name, count in counts.items() if count.capped],
+        "oldest_ready_at": queue.oldest_ready_at,
+        "oldest_ready_seconds": queue.latency,
+        "workers": queue.workers,
+    }
