@@ -94,20 +94,19 @@ class Document:
         """The keys of a mapping. Its own win over merged ones, whose places are where they are written."""
         if id(node) in self._merged:
             return self._merged[id(node)]
-        if id(node) in self._merging:
-            self.notes.problem(self.line(node), "<<", "the mapping merges itself; remove the <<")
-            return []
         self._merging.add(id(node))
         found: dict[str, Entry] = {}
-        merges: list[Any] = []
+        merges: list[tuple[int, Any]] = []
         for key, value in node.value:
             if key.tag == MERGE:
-                merges += value.value if value.id == "sequence" else [value]
+                merges += [(self.line(key), item) for item in (value.value if value.id == "sequence" else [value])]
             elif key.id == "scalar":
                 name = self._masked.restore(key.value)
                 found.setdefault(name, Entry(name, self.line(key), value))
-        for merged in merges:
-            if merged.id == "mapping":
+        for line, merged in merges:
+            if id(merged) in self._merging:
+                self.notes.problem(line, "<<", "the mapping merges itself; remove the <<")
+            elif merged.id == "mapping":
                 for entry in self.entries(merged):
                     found.setdefault(entry.key, entry)
         self._merging.discard(id(node))
@@ -210,7 +209,7 @@ def compose(file: str, masked: Masked) -> Any:
         problem = wording(masked.restore(error.problem or error.context or "not YAML"))
     except yaml.reader.ReaderError as error:
         line = masked.text.count("\n", 0, error.position) + 1
-        problem = f"the character U+{ord(error.character):04X} may not stand in YAML; remove it"
+        problem = f"the character U+{ord(masked.text[error.position]):04X} may not stand in YAML; remove it"
     except (ValueError, OverflowError):
         line, problem = 0, "a number or a character escape is out of range; correct or quote it"
     # A stray ERB tag is often what made the syntax wrong, and says more than the syntax error behind it.

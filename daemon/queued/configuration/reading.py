@@ -102,7 +102,7 @@ class Reader:
                     f"{path}[{index}]",
                     f"is {_kind(item)}; write a mapping, or {{}} for the defaults",
                 )
-        return trees
+        return trees if trees or not node.value else BROKEN
 
     def _roles(self, node: Any, path: str, line: int) -> Any:
         if node.id != "mapping":

@@ -15,6 +15,7 @@ FALSE = frozenset({"false", "no", "off"})
 INTEGER = re.compile(r"[+-]?(0|[1-9][0-9_]{0,19})")
 NUMBER = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{1,15})?")
 NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 PART = r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*(ms|[a-z]+?)s?"
 DURATION = re.compile(rf"(?:{PART}(?:\s*,?\s*(?:and\s+)?)?)+", re.I)
@@ -134,7 +135,7 @@ def text(scalar: Scalar, *, printable: bool = True) -> str:
     wrong = text_fault(scalar.text)
     if wrong is None and not scalar.text.strip():
         wrong = "is empty; write a text, or remove the key"
-    if wrong is None and printable and not scalar.text.isprintable():
+    if wrong is None and printable and CONTROL.search(scalar.text):
         wrong = f"{shown(scalar.text)} holds control characters; remove them"
     if wrong:
         raise WrongValueError(wrong)
