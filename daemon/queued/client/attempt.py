@@ -1,0 +1,200 @@
+"""One attempt of a job, from what the worker delivered to how it ended.
+
+    with Attempt(delivery) as attempt:          # every error ends here, as data
+        with attempt.opened() as call:          # arguments, context, callbacks
+            await call()                        # or without await, in a thread
+
+`attempt.outcome` is then the outcome as the wire carries it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json
+import logging
+import random
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import datetime, timezone
+from types import MappingProxyType, TracebackType
+from typing import Any
+
+from queued.client import registry
+from queued.client.arguments import decode_call, decode_value
+from queued.client.callbacks import Abort, Around, coming_out, going_in
+from queued.client.context import replaced_context
+from queued.client.current import CurrentJob, Running, running
+from queued.client.failure import class_path, describe
+from queued.client.interrupts import JobInterrupted, from_cancellation, message_for
+from queued.client.jobs import Job
+from queued.domain.errors import JobCancelled, JobTimedOut
+from queued.domain.jobs import parse_options
+from queued.domain.retries import Discard, Fail, Retry, decide
+
+
+class Attempt:
+    """A delivery that is run once. After the `with` block `outcome` says how it ended and `error` what ended it."""
+
+    def __init__(self, delivery: Mapping[str, Any]) -> None:
+        self._delivery = delivery
+        self._job: Job[..., Any] | None = None
+        self._in_body = False
+        self._scope = ExitStack()
+        self._running = Running(_current(delivery))
+        self.outcome: dict[str, Any] | None = None
+        self.error: BaseException | None = None
+
+    def __enter__(self) -> Attempt:
+        self._scope.enter_context(_set_running(self._running))
+        return self
+
+    @contextmanager
+    def opened(self) -> Iterator[Callable[[], Any]]:
+        """The job's function with its arguments, inside its context and callbacks."""
+        job = self._job = registry.find(self._delivery["class"])
+        args, kwargs = decode_call(self._delivery["args"])
+        stored = parse_options(self._delivery.get("opts"), json.loads).get("context")
+        context = {name: decode_value(value, f"context[{name!r}]") for name, value in (stored or {}).items()}
+        self._scope.enter_context(replaced_context(context))
+        current = self._running.job = replace(
+            self._running.job, args=tuple(args), kwargs=MappingProxyType(kwargs), context=MappingProxyType(context)
+        )
+        for before in going_in("before_perform", job):
+            before(current)
+        with ExitStack() as arounds:
+            for around in going_in("around_perform", job):
+                arounds.enter_context(Around(around, current, swallows=True))
+            self._in_body = True
+            yield lambda: job.function(*args, **kwargs)
+            for after in coming_out("after_perform", job):
+                after(current)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self.conclude(error)
+        return True
+
+    def conclude(self, error: BaseException | None) -> None:
+        """Write down how the attempt ended; the job's context is left behind."""
+        try:
+            if self.outcome is None:
+                if isinstance(error, asyncio.CancelledError):
+                    error = from_cancellation(error) or error
+                self.error = error
+                self.outcome = self._done() if error is None else self._ended_by(error)
+        finally:
+            self._scope.close()
+
+    def _done(self) -> dict[str, Any]:
+        outcome: dict[str, Any] = {"kind": "done"}
+        if self._running.at_finish:
+            outcome["enqueue"] = self._running.at_finish
+        return outcome
+
+    def _ended_by(self, error: BaseException) -> dict[str, Any]:
+        if isinstance(error, Abort) and not self._in_body:
+            return {"kind": "discarded"}
+        if isinstance(error, JobInterrupted):
+            return {"kind": "released"}
+        described = _described(error)
+        if isinstance(error, JobCancelled):
+            return {"kind": "cancelled", "error": described}
+        try:
+            policies = self._job.policies if self._job is not None else ()
+            decision = decide(policies, error, self._delivery.get("counters") or {}, random.random)
+        except Exception as broken:  # a `wait` function of the application's
+            broken.__context__ = error
+            self._given_up(error)
+            return {"kind": "failed", "error": describe(broken)}
+        return self._decided(decision, error, described)
+
+    def _decided(
+        self, decision: Retry | Discard | Fail, error: BaseException, described: dict[str, Any]
+    ) -> dict[str, Any]:
+        if isinstance(decision, Retry):
+            policy = decision.policy
+            outcome = {"kind": "retry", "error": described, "wait": decision.wait, "policy": policy.key}
+            if policy.queue is not None:
+                outcome["queue"] = policy.queue
+            if policy.priority is not None:
+                outcome["priority"] = policy.priority
+            return outcome
+        self._given_up(error)
+        return {"kind": "discarded" if isinstance(decision, Discard) else "failed", "error": described}
+
+    def _given_up(self, error: BaseException) -> None:
+        if self._job is None:
+            return
+        for callback in coming_out("after_discard", self._job):
+            try:
+                callback(self._running.job, error)
+            except Exception:
+                name = getattr(callback, "__qualname__", repr(callback))
+                logging.getLogger("queued").exception("the after_discard callback %s failed", name)
+
+
+def call_here(call: Callable[[], Any]) -> None:
+    """Call a job's function to its end, also when it is async and this is no event loop."""
+    result = call()
+    if not asyncio.iscoroutine(result):
+        return
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(result)
+    else:
+        _run_apart(result)
+
+
+def _run_apart(coroutine: Coroutine[Any, Any, Any]) -> None:
+    """Run a coroutine to its end in a thread of its own: this one has an event loop already."""
+    errors: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            asyncio.run(coroutine)
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(body,), name="queued-async-job")
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+
+
+@contextmanager
+def _set_running(now: Running) -> Iterator[None]:
+    token = running.set(now)
+    try:
+        yield
+    finally:
+        running.reset(token)
+
+
+def _current(delivery: Mapping[str, Any]) -> CurrentJob:
+    return CurrentJob(
+        id=delivery["id"],
+        attempt=delivery["attempt"],
+        class_name=delivery["class"],
+        queue=delivery["queue"],
+        priority=delivery["priority"],
+        enqueued_at=datetime.fromtimestamp(delivery["enqueued_at"], timezone.utc),
+    )
+
+
+def _described(error: BaseException) -> dict[str, Any]:
+    described = describe(error)
+    if not described["message"]:
+        # Raised into the job as a bare class, without words.
+        if isinstance(error, JobTimedOut):
+            described["message"] = message_for("timeout")
+        elif isinstance(error, JobCancelled):
+            described["message"] = message_for("cancel")
+        else:
+            described["message"] = class_path(type(error))
+    return described

@@ -1,0 +1,68 @@
+"""The job that is running here: in this thread or this asyncio task."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, MutableMapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    _Adapter = logging.LoggerAdapter[logging.Logger]
+else:  # Python 3.10 cannot subscript it
+    _Adapter = logging.LoggerAdapter
+
+
+class JobLogger(_Adapter):
+    """A logger whose records carry `job_id` and `job_class`, beside the `extra` of each call."""
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
+        return msg, kwargs
+
+
+@dataclass(frozen=True)
+class CurrentJob:
+    """One attempt of a job, as the job's own code sees it.
+
+    `id` stays the same through all attempts; `attempt` counts from 1. `enqueued_at` is an aware UTC moment by the database's
+    clock. `logger` is named after the job and marks each record with its id.
+    """
+
+    id: int
+    attempt: int
+    class_name: str
+    queue: str
+    priority: int
+    enqueued_at: datetime
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    context: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def logger(self) -> JobLogger:
+        """A logger that knows this job: every record has `job_id` and `job_class`."""
+        return JobLogger(logging.getLogger(self.class_name), {"job_id": self.id, "job_class": self.class_name})
+
+
+@dataclass
+class Running:
+    """What `queued` itself knows about the attempt: the job, and the jobs to be stored together with its end."""
+
+    job: CurrentJob
+    at_finish: list[dict[str, Any]] = field(default_factory=list)
+
+
+#: A context variable, so that each thread and each asyncio task sees its own job, and `asyncio.to_thread` takes it along.
+running: ContextVar[Running | None] = ContextVar("queued_running", default=None)
+
+
+def current_job() -> CurrentJob | None:
+    """The job that is running in this thread or asyncio task; None outside a job.
+
+    A thread that the job starts by itself does not know it, unless it runs in `contextvars.copy_context()`.
+    """
+    now = running.get()
+    return None if now is None else now.job

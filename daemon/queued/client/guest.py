@@ -1,0 +1,86 @@
+"""What the runner asks of the client. The contract is §4.5 of the design document; a change of it changes `PROTOCOL`.
+
+The runner raises `soft_exception(reason)` in the thread of a job that must end. A job that runs as an asyncio task is cancelled with
+the reason as the message, `task.cancel("timeout")`, and the outcome is the same.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import queued
+from queued.client import hooks, registry, route
+from queued.client.attempt import Attempt, call_here
+from queued.client.hooks import run_hooks as run_hooks
+from queued.client.interrupts import soft_exception as soft_exception
+from queued.domain.errors import UnknownJob
+
+#: Version of this interface; the runner refuses one it does not know.
+PROTOCOL = 1
+
+
+def load(modules: Sequence[str]) -> None:
+    """Import the application's modules, in order. Whatever they raise passes through."""
+    for module in modules:
+        importlib.import_module(module)
+
+
+def manifest() -> dict[str, Any]:
+    """What the application declared: its jobs with their options, the lifecycle events it has hooks for, our version.
+
+    `queue` and `priority` are None where a function of the arguments decides.
+    """
+    return {
+        "jobs": {
+            name: {
+                "queue": None if callable(job.queue) else job.queue,
+                "priority": None if callable(job.priority) else job.priority,
+                "timeout": job.timeout,
+                "async": job.is_async,
+            }
+            for name, job in registry.registered().items()
+        },
+        "hooks": hooks.registered_events(),
+        "version": queued.__version__,
+    }
+
+
+def is_coroutine(class_name: str) -> bool:
+    """Whether the job of that name is an `async def`; an unknown job is not."""
+    try:
+        return registry.find(class_name).is_async
+    except UnknownJob:
+        return False
+
+
+def perform(delivery: Mapping[str, Any], port: route.Port) -> dict[str, Any]:
+    """Run one attempt in this thread and return its outcome. An async job gets an event loop for itself.
+
+    Nothing the job does escapes: not an unknown name, arguments that cannot be read, `sys.exit`, or want of memory.
+    """
+    route.bind_port(port)
+    attempt = Attempt(delivery)
+    try:
+        with attempt, attempt.opened() as call:
+            call_here(call)
+    except BaseException as error:  # raised into this thread while the end was being written down
+        attempt.conclude(error)
+    assert attempt.outcome is not None
+    return attempt.outcome
+
+
+async def aperform(delivery: Mapping[str, Any], port: route.Port) -> dict[str, Any]:
+    """Run one attempt in this asyncio task and return its outcome. See `perform`."""
+    route.bind_port(port)
+    attempt = Attempt(delivery)
+    try:
+        with attempt, attempt.opened() as call:
+            result = call()
+            if registry.find(delivery["class"]).is_async:
+                await result
+    except BaseException as error:
+        attempt.conclude(error)
+    assert attempt.outcome is not None
+    return attempt.outcome

@@ -1,0 +1,200 @@
+"""Where an enqueue goes: a test's sink, the caller's transaction, the runner's port, or the database itself."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from queued.domain.errors import ConfigurationError, DatabaseError, EnqueueError
+from queued.domain.jobs import NewJob
+
+if TYPE_CHECKING:
+    from queued.domain.settings import DatabaseSettings
+    from queued.storage.store import Store
+
+
+class Port(Protocol):
+    """The runner's way to the worker, which has the database."""
+
+    def enqueue(self, jobs: list[dict[str, Any]]) -> list[int]:
+        """Store jobs now; their ids."""
+
+    def stopping(self) -> bool:
+        """Whether the worker is about to stop."""
+
+
+class Sink(Protocol):
+    """What takes the place of the database in a test."""
+
+    def accept(self, jobs: Sequence[NewJob]) -> list[int]:
+        """Take the jobs; their ids."""
+
+
+class _Destination(threading.local):
+    """This thread's connection. A thread that ends closes it."""
+
+    def __init__(self) -> None:
+        self.holder: _Holder | None = None
+
+
+class _Holder:
+    def __init__(self, store: Store, generation: int) -> None:
+        self.store = store
+        self.pid = os.getpid()
+        self.generation = generation
+
+    def __del__(self) -> None:
+        try:
+            if self.pid == os.getpid():
+                self.store.close()
+            else:
+                self.store.forget()
+        except Exception:
+            pass  # the connection is gone one way or the other
+
+
+_destination = _Destination()
+_configured: DatabaseSettings | None = None
+_generation = 0
+_port: Port | None = None
+_sinks: list[Sink] = []
+
+
+def configure(database: str | DatabaseSettings) -> None:
+    """Say which database jobs are stored in: a URL, `sqlite:///relative`, `sqlite:////absolute` or `postgresql://…`.
+
+    Without it the URL comes from `QUEUED_DATABASE_URL`, else from `database:` of the file that `QUEUED_CONFIG` names. A
+    `queued.domain.settings.DatabaseSettings` sets the schema and the rest as well. Does not connect; each thread that enqueues has a
+    connection of its own, opened when first used.
+    """
+    global _configured, _generation
+    from queued.domain.settings import DatabaseSettings
+
+    if isinstance(database, DatabaseSettings):
+        _configured = database
+    elif isinstance(database, str) and database.partition(":")[0] in {"sqlite", "postgresql", "postgres"}:
+        _configured = DatabaseSettings(url=database)
+    else:
+        shown = repr(database).partition("@")[0]
+        raise ConfigurationError(f"configure({shown}): write sqlite:///PATH or postgresql://USER@HOST/DATABASE")
+    _generation += 1
+
+
+def database_settings(environment: Mapping[str, str] = os.environ) -> DatabaseSettings:
+    """The database in force: `configure`, `QUEUED_DATABASE_URL`, or the file of `QUEUED_CONFIG`. Raises `ConfigurationError`."""
+    from queued.domain.settings import DatabaseSettings
+
+    if _configured is not None:
+        return _configured
+    url, path = environment.get("QUEUED_DATABASE_URL"), environment.get("QUEUED_CONFIG")
+    if path:
+        from queued.configuration import database_from_file
+
+        settings = database_from_file(path, environment)
+        return replace(settings, url=url) if url else settings
+    if url:
+        return DatabaseSettings(url=url)
+    raise ConfigurationError(
+        "queued does not know its database: call queued.configure(url), or set QUEUED_DATABASE_URL to a URL, or set "
+        "QUEUED_CONFIG to the path of the queue.yml whose `database:` says it"
+    )
+
+
+def bind_port(port: Port | None) -> None:
+    """From now on this process is a runner: enqueues go to its worker, with no driver and no credentials here."""
+    global _port
+    _port = port
+
+
+def bound_port() -> Port | None:
+    """The runner's port, when this process is one."""
+    return _port
+
+
+def push_sink(sink: Sink) -> None:
+    """Send every enqueue of this process to `sink`, until it is removed; the one pushed last is asked."""
+    _sinks.append(sink)
+
+
+def remove_sink(sink: Sink) -> None:
+    """Undo `push_sink`."""
+    _sinks.remove(sink)
+
+
+def send(jobs: Sequence[NewJob], connection: Any = None) -> list[int]:
+    """Store jobs; their ids, in order. With a connection: in its open transaction, and durable only once that commits.
+
+    Raises `DatabaseError` or `EnqueueError`; then none of them is stored.
+    """
+    if not jobs:
+        return []
+    if _sinks:
+        return _sinks[-1].accept(jobs)
+    if connection is not None:
+        from queued.storage import adopt
+
+        return adopt.enqueue(connection, jobs, schema=_schema())
+    if _port is not None:
+        return _port.enqueue([as_frame(job) for job in jobs])
+    return _store().enqueue(jobs)
+
+
+async def asend(jobs: Sequence[NewJob], connection: Any = None) -> list[int]:
+    """As `send`, without holding up the event loop; a connection that is not async is used right here, as its owner would."""
+    if connection is not None and not _sinks:
+        from queued.storage import adopt
+
+        if adopt.is_async(connection):
+            return await adopt.aenqueue(connection, jobs, schema=_schema()) if jobs else []
+        return send(jobs, connection)
+    if _sinks:
+        return send(jobs)
+    import asyncio
+
+    return await asyncio.to_thread(send, jobs)
+
+
+def as_frame(job: NewJob) -> dict[str, Any]:
+    """A job as the runner's wire carries it: `run_at` in epoch seconds."""
+    frame = asdict(job)
+    frame["run_at"] = None if job.run_at is None else job.run_at.timestamp()
+    return frame
+
+
+def _store() -> Store:
+    """This thread's store; after a fork the parent's is let go without a word to the database."""
+    from queued.storage.store import open_store
+
+    holder = _destination.holder
+    if holder is not None and holder.pid != os.getpid():
+        holder.store.forget()
+        holder = None
+    if holder is None or holder.generation != _generation:
+        try:
+            store = open_store(database_settings(), label="client", create=False)
+        except DatabaseError as error:
+            raise EnqueueError(str(error)) from error
+        holder = _destination.holder = _Holder(store, _generation)
+    return holder.store
+
+
+def _schema() -> str:
+    """The schema for a caller's connection: a job stored there needs no other setting."""
+    try:
+        return database_settings().schema
+    except ConfigurationError:
+        return "queued"
+
+
+def _after_fork() -> None:
+    # The holders of other threads go with those threads, and let go of their stores in the same way.
+    holder = _destination.holder
+    if holder is not None:
+        holder.store.forget()
+        _destination.holder = None
+
+
+os.register_at_fork(after_in_child=_after_fork)

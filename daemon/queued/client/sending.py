@@ -1,0 +1,292 @@
+"""From unsent jobs to stored ones: callbacks, checks, one round trip, and a handle for each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from queued.client import route
+from queued.client.arguments import encode_call, encode_value
+from queued.client.callbacks import Abort, Around, coming_out, going_in
+from queued.client.context import current_context
+from queued.client.current import running
+from queued.client.names import why_unreachable
+from queued.domain.errors import ArgumentError, EnqueueError
+from queued.domain.jobs import NewJob
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from queued.client.jobs import EnqueuedJob, Job, UnsentJob
+
+#: Longest name of a queue or a job, characters.
+MAX_NAME = 255
+#: Characters of JSON that a job's context may take: it travels with every job.
+MAX_CONTEXT = 64 * 1024
+
+
+def enqueue_many(jobs: Iterable[UnsentJob], *, connection: Any = None, at_finish: bool = False) -> list[EnqueuedJob]:
+    """Store many jobs, made by `f.bind(…)`, in one round trip and one transaction; a handle for each, in order.
+
+    A job that cannot be stored (an argument, a callback that aborted or failed) says so in its own handle, `error` or `aborted`,
+    with `id` None, and does not keep the others from being stored. A database that fails stores none of them and raises. Options
+    of each job hold, as given to `f.set(…).bind(…)`; `connection` is one for all. Enqueue callbacks run for each job.
+    """
+    batch = Batch(list(jobs), connection, at_finish)
+    with batch:
+        batch.stored(batch.finish_later() or route.send(batch.to_store(), batch.connection))
+    return batch.handles()
+
+
+async def aenqueue_many(
+    jobs: Iterable[UnsentJob], *, connection: Any = None, at_finish: bool = False
+) -> list[EnqueuedJob]:
+    """As `enqueue_many`, for asyncio code: the database is spoken to in a thread. See `Job.aenqueue` for connections."""
+    batch = Batch(list(jobs), connection, at_finish)
+    with batch:
+        batch.stored(batch.finish_later() or await route.asend(batch.to_store(), batch.connection))
+    return batch.handles()
+
+
+def enqueue_one(unsent: UnsentJob) -> EnqueuedJob:
+    """Store one job; what went wrong is raised."""
+    return _only(enqueue_many([unsent]))
+
+
+async def aenqueue_one(unsent: UnsentJob) -> EnqueuedJob:
+    """As `enqueue_one`, without holding up the event loop."""
+    return _only(await aenqueue_many([unsent]))
+
+
+def _only(handles: list[EnqueuedJob]) -> EnqueuedJob:
+    if handles[0].error is not None:
+        raise handles[0].error
+    return handles[0]
+
+
+class _Item:
+    """One job of a batch, on its way."""
+
+    __slots__ = ("aborted", "arounds", "error", "id", "new", "stack", "unsent")
+
+    def __init__(self, unsent: UnsentJob) -> None:
+        self.unsent = unsent
+        self.new: NewJob | None = None
+        self.id: int | None = None
+        self.aborted = False
+        self.error: Exception | None = None
+        self.stack: ExitStack | None = None
+        self.arounds: list[Around] = []
+
+
+class Batch:
+    """Jobs that are stored together. Inside `with` the `around_enqueue` generators are open."""
+
+    def __init__(self, unsent: Sequence[UnsentJob], connection: Any = None, at_finish: bool = False) -> None:
+        self._items = [_Item(one) for one in unsent]
+        self.connection = _one_connection(unsent, connection)
+        self._at_finish = _one_answer(unsent, at_finish)
+        if self._at_finish and self.connection is not None:
+            raise EnqueueError(
+                "at_finish=True and connection= exclude each other: the worker stores the job with this one's end"
+            )
+        if self._at_finish and running.get() is None:
+            raise EnqueueError(
+                "at_finish=True works only inside a job that is running; leave it out here, or use connection="
+            )
+
+    def __enter__(self) -> Batch:
+        for item in self._items:
+            try:
+                self._open(item)
+            except Abort as abort:
+                item.aborted = True
+                self._leave(item, abort)
+            except Exception as error:
+                item.error = error
+                self._leave(item, error)
+        return self
+
+    def _open(self, item: _Item) -> None:
+        job = item.unsent.job
+        for before in going_in("before_enqueue", job):
+            before(item.unsent)
+        arounds = going_in("around_enqueue", job)
+        if arounds:
+            item.stack = ExitStack()
+            for around in arounds:
+                item.arounds.append(item.stack.enter_context(Around(around, item.unsent, swallows=False)))
+        item.new = prepare(item.unsent)
+
+    def to_store(self) -> list[NewJob]:
+        """The jobs that passed their callbacks and checks."""
+        return [item.new for item in self._items if item.new is not None]
+
+    def finish_later(self) -> list[None] | None:
+        """With `at_finish`: put the jobs with the outcome of the one that is running; None without."""
+        now = running.get()
+        if not self._at_finish or now is None:
+            return None
+        jobs = self.to_store()
+        now.at_finish += [route.as_frame(job) for job in jobs]
+        return [None] * len(jobs)
+
+    def stored(self, ids: Sequence[int | None]) -> None:
+        """Give each stored job its id, in order, and call what follows."""
+        accepted = [item for item in self._items if item.new is not None]
+        for item, id in zip(accepted, ids, strict=True):
+            item.id = id
+        for item in accepted:
+            if not item.arounds and not coming_out("after_enqueue", item.unsent.job):
+                continue
+            handle = _handle(item)
+            for around in item.arounds:
+                around.answer = handle
+            try:
+                self._leave(item, None)
+                for after in coming_out("after_enqueue", item.unsent.job):
+                    after(handle)
+            except Exception as error:
+                item.error = error
+
+    def handles(self) -> list[EnqueuedJob]:
+        """What became of each job, in the order given."""
+        return [_handle(item) for item in self._items]
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for item in self._items:
+            self._leave(item, error)
+
+    def _leave(self, item: _Item, error: BaseException | None) -> None:
+        """Close the job's open generators, once."""
+        stack, item.stack = item.stack, None
+        if stack is None:
+            return
+        if error is None:
+            stack.close()
+            return
+        try:
+            stack.__exit__(type(error), error, error.__traceback__)
+        except Exception as raised:
+            if raised is not error and item.error is None:
+                item.error = raised
+
+
+def prepare(unsent: UnsentJob) -> NewJob:
+    """The job as it is stored. Raises `EnqueueError`, or `ArgumentError` with the path of the value that cannot be."""
+    job, options = unsent.job, unsent.options
+    _check_reachable(job)
+    arguments = encode_call(unsent.args, unsent.kwargs)
+    queue = options.queue if options.queue is not None else job.queue
+    priority = options.priority if options.priority is not None else job.priority
+    return NewJob(
+        class_name=job.name,
+        arguments=arguments,
+        queue=checked_name(queue(*unsent.args, **unsent.kwargs), "queue") if callable(queue) else queue,
+        priority=checked_priority(priority(*unsent.args, **unsent.kwargs)) if callable(priority) else priority,
+        run_at=options.wait_until,
+        wait=options.wait,
+        options=_options(job),
+    )
+
+
+def checked_name(name: Any, what: str) -> str:
+    """A name of a queue or a job that every database can hold. Raises `EnqueueError`."""
+    if not isinstance(name, str):
+        raise EnqueueError(f"{what}={name!r} must be text")
+    if not name or name != name.strip() or len(name) > MAX_NAME:
+        raise EnqueueError(f"{what}={name[:80]!r} must have 1 to {MAX_NAME} characters and no space at either end")
+    if not name.isprintable():
+        raise EnqueueError(f"{what}={name!r} holds a character that cannot be printed")
+    return name
+
+
+def checked_priority(priority: Any) -> int:
+    """A priority that fits the column. Raises `EnqueueError`."""
+    if isinstance(priority, bool) or not isinstance(priority, int) or not -(2**31) <= priority < 2**31:
+        raise EnqueueError(f"priority={priority!r} must be a whole number of 32 bits; smaller runs first")
+    return int(priority)
+
+
+def _check_reachable(job: Job[..., Any]) -> None:
+    reason = None if job.named else why_unreachable(job.function)
+    if reason is not None:
+        _unreachable(job, reason)
+
+
+def _unreachable(job: Job[..., Any], reason: str) -> NoReturn:
+    raise EnqueueError(
+        f"the job {job.name} {reason}, and so the daemon could not find it: move it to the top level of a module, import it from "
+        "there, and list that module under `app: import:` of queue.yml (or give it a fixed name with @queued.job(name=…))"
+    )
+
+
+def _options(job: Job[..., Any]) -> str | None:
+    options: dict[str, Any] = {}
+    if job.timeout is not None:
+        options["timeout"] = job.timeout
+    context = current_context()
+    if context:
+        options["context"] = {name: encode_value(value, f"context[{name!r}]") for name, value in context.items()}
+    if not options:
+        return None
+    text = json.dumps(options, separators=(",", ":"))
+    if len(text) > MAX_CONTEXT:
+        raise ArgumentError(
+            "context", f"takes {len(text):,} characters; at most {MAX_CONTEXT:,}: it travels with every job"
+        )
+    return text
+
+
+def _handle(item: _Item) -> EnqueuedJob:
+    from queued.client.jobs import EnqueuedJob
+
+    new, unsent = item.new, item.unsent
+    if new is None:
+        return EnqueuedJob(
+            id=None, class_name=unsent.job.name, queue="", priority=0, run_at=None,
+            aborted=item.aborted, error=item.error, args=unsent.args, kwargs=unsent.kwargs,
+        )  # fmt: skip
+    return EnqueuedJob(
+        id=item.id, class_name=new.class_name, queue=new.queue, priority=new.priority, run_at=_run_at(new),
+        error=item.error, args=unsent.args, kwargs=unsent.kwargs,
+    )  # fmt: skip
+
+
+def _run_at(new: NewJob) -> datetime | None:
+    if new.wait is None:
+        return new.run_at
+    try:
+        return datetime.now(timezone.utc) + timedelta(seconds=new.wait)
+    except OverflowError:
+        return None
+
+
+def _one_connection(unsent: Sequence[UnsentJob], connection: Any) -> Any:
+    owned = [one.options.connection for one in unsent]
+    distinct = {id(own): own for own in owned if own is not None}
+    if connection is not None:
+        distinct[id(connection)] = connection
+    elif distinct and None in owned:
+        raise EnqueueError(
+            "enqueue_many: some jobs name a connection and some do not; give connection= to enqueue_many"
+        )
+    if len(distinct) > 1:
+        raise EnqueueError(
+            "enqueue_many: the jobs name different connections; store those of each connection by themselves"
+        )
+    return next(iter(distinct.values()), None)
+
+
+def _one_answer(unsent: Sequence[UnsentJob], at_finish: bool) -> bool:
+    own = {one.options.at_finish for one in unsent}
+    if len(own) > 1 and not at_finish:
+        raise EnqueueError(
+            "enqueue_many: some jobs have at_finish and some do not; give at_finish=True to enqueue_many, or to none"
+        )
+    return at_finish or own == {True}

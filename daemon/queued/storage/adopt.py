@@ -1,0 +1,163 @@
+"""Enqueue in a transaction that belongs to somebody else: the application's own connection.
+
+The statement is the one the store runs, so a job is stored in the same way whoever owns the connection. Nothing here commits
+or rolls back what it did not begin. No one is woken, for nothing is visible before the owner commits: polling finds the job.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from queued.domain.errors import DatabaseError, DatabaseMisconfigured, DatabaseUnavailable, EnqueueError
+from queued.domain.jobs import NewJob
+from queued.storage import jobs as jobs_table
+from queued.storage.postgresql import PostgresqlSession, driver, translate
+from queued.storage.session import Session
+from queued.storage.sql import statements
+from queued.storage.sqlite import SqliteSession
+
+#: What is understood, for the sentence that refuses the rest.
+KNOWN = (
+    "a sqlite3 connection, a psycopg 3 Connection or AsyncConnection, a SQLAlchemy Connection, Session, AsyncConnection or "
+    "AsyncSession on one of these drivers, or a Django connection on SQLite or psycopg 3"
+)
+
+
+def enqueue(connection: Any, jobs: Sequence[NewJob], schema: str = "queued") -> list[int]:
+    """Store jobs in the connection's open transaction; their ids, in order.
+
+    A transaction begins where the driver would begin one for any other statement. In autocommit mode, with none open, the jobs are
+    stored at once, all or none. Raises `EnqueueError` for a connection that is not understood, and `DatabaseError` with its
+    kinds; on PostgreSQL the transaction is then as after any statement that failed.
+    """
+    if not jobs:
+        return []
+    with adopt(connection, schema) as session:
+        return jobs_table.enqueue(session, jobs)[0]
+
+
+@contextmanager
+def adopt(connection: Any, schema: str = "queued") -> Iterator[Session]:
+    """A session inside the transaction of somebody else's connection."""
+    raw = driver_connection(connection)
+    if isinstance(raw, sqlite3.Connection):
+        with _sqlite(raw) as session:
+            yield session
+        return
+    psycopg = _psycopg_of(raw)
+    if psycopg is None or not isinstance(raw, psycopg.Connection):
+        raise _refusal(connection, raw)
+    try:
+        yield PostgresqlSession(_cursor(psycopg.Cursor, raw), statements("postgresql", schema))
+    except psycopg.Error as error:
+        translate(error, psycopg)
+
+
+async def aenqueue(connection: Any, jobs: Sequence[NewJob], schema: str = "queued") -> list[int]:
+    """As `enqueue`, for psycopg's AsyncConnection and SQLAlchemy's AsyncConnection and AsyncSession."""
+    raw = await _async_driver_connection(connection)
+    psycopg = _psycopg_of(raw)
+    if psycopg is None or not isinstance(raw, psycopg.AsyncConnection):
+        raise _refusal(connection, raw)
+    (text,) = statements("postgresql", schema)["jobs.enqueue"]
+    try:
+        async with _cursor(psycopg.AsyncCursor, raw) as cursor:
+            await cursor.execute(text, jobs_table.parameters("postgresql", jobs), binary=True)
+            return jobs_table.receipts(await cursor.fetchall())[0]
+    except psycopg.Error as error:
+        translate(error, psycopg)
+
+
+def is_async(connection: Any) -> bool:
+    """Whether `aenqueue` is the one for this connection."""
+    if any(
+        kind.__name__ in {"AsyncConnection", "AsyncSession", "async_scoped_session"}
+        for kind in type(connection).__mro__
+    ):
+        return True
+    return hasattr(connection, "sync_session") or hasattr(connection, "sync_connection")
+
+
+def driver_connection(connection: Any) -> Any:
+    """The driver's own connection under a SQLAlchemy or Django one, its transaction begun as that library would."""
+    if is_async(connection):
+        raise EnqueueError("an async connection needs `await f.aenqueue(…, connection=…)`")
+    if hasattr(connection, "ensure_connection") and hasattr(connection, "in_atomic_block"):  # Django
+        connection.ensure_connection()
+        return connection.connection
+    if hasattr(connection, "get_bind") and callable(getattr(connection, "connection", None)):  # SQLAlchemy session
+        connection = connection.connection()
+    if hasattr(connection, "exec_driver_sql"):  # SQLAlchemy connection
+        # Reaching for the driver's connection does not count as a statement, and commit() of a connection that saw none does
+        # nothing: the job would be gone when it goes back to its pool.
+        if not connection.in_transaction():
+            connection.begin()
+        return connection.connection.driver_connection
+    return connection
+
+
+async def _async_driver_connection(connection: Any) -> Any:
+    if hasattr(connection, "sync_session"):
+        connection = await connection.connection()
+    if hasattr(connection, "get_raw_connection"):
+        if not connection.in_transaction():
+            await connection.begin()
+        return (await connection.get_raw_connection()).driver_connection
+    return connection
+
+
+def _psycopg_of(raw: Any) -> Any:
+    """psycopg, when the connection is one of its own; it is not imported for the sake of any other."""
+    return driver() if any(kind.__module__.partition(".")[0] == "psycopg" for kind in type(raw).__mro__) else None
+
+
+def _cursor(kind: Any, raw: Any) -> Any:
+    """A plain cursor that gives dicts and sends every int as bigint, whatever cursors the owner has made the default."""
+    from psycopg.rows import dict_row
+    from psycopg.types.numeric import Int8BinaryDumper
+
+    cursor = kind(raw, row_factory=dict_row)
+    cursor.adapters.register_dumper(int, Int8BinaryDumper)
+    return cursor
+
+
+@contextmanager
+def _sqlite(connection: sqlite3.Connection) -> Iterator[Session]:
+    session = SqliteSession(connection, statements("sqlite"))
+    # Explicit transactions, for an enqueue is several statements: a savepoint inside the owner's; one that stays open where the
+    # driver would have begun it; one of our own in autocommit mode.
+    autocommit = connection.isolation_level is None and getattr(connection, "autocommit", -1) in (-1, True)
+    autocommit = autocommit or getattr(connection, "autocommit", -1) is True
+    begun = not connection.in_transaction
+    try:
+        connection.execute("BEGIN IMMEDIATE" if begun else "SAVEPOINT queued_enqueue")
+        try:
+            yield session
+            if begun and autocommit:
+                connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK" if begun else "ROLLBACK TO queued_enqueue")
+            raise
+        finally:
+            if not begun and connection.in_transaction:
+                connection.execute("RELEASE queued_enqueue")
+    except sqlite3.Error as error:
+        text = str(error)
+        if "no such table" in text:
+            raise DatabaseMisconfigured(
+                f"the database of this connection has no queued tables ({text}); it must be the one of `database:`, after `queued migrate`"
+            ) from error
+        if "locked" in text or "busy" in text:
+            raise DatabaseUnavailable(
+                f"SQLite: {text}; another process is writing, or this transaction began as a reader"
+            ) from error
+        raise DatabaseError(f"SQLite: {text}") from error
+
+
+def _refusal(connection: Any, raw: Any) -> EnqueueError:
+    kind = f"{type(raw).__module__}.{type(raw).__qualname__}"
+    return EnqueueError(f"connection={type(connection).__qualname__} ({kind}) is not understood; pass {KNOWN}")
