@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from storage.conftest import Claimer, job
 
 from queued.domain.jobs import ClaimedJob, NewJob, Outcome
 from queued.domain.lanes import Lane, Mark
 from queued.storage import claimed, queues, ready, scheduled
 from queued.storage.store import Store
+from storage.conftest import Claimer, job
 
 HERE = claimed.Worker("here", "worker-1")
 
@@ -129,7 +131,7 @@ def test_concurrent_claimers_share_the_jobs_and_none_is_claimed_twice(
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(sum(got, [])) == sorted(ids)
+    assert sorted(functools.reduce(operator.iadd, got, [])) == sorted(ids)
 
 
 def test_a_claim_from_a_low_water_mark_leaves_what_is_left_of_it(store: Store, claimer: Claimer) -> None:

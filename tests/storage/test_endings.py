@@ -1,0 +1,233 @@
+"""Every way out of a worker's hands, and the fence that guards it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from queued.domain.jobs import ClaimedJob, Failure, NewJob, Outcome, OutcomeKind
+from queued.storage import claimed, processes
+from queued.storage.store import Store
+from storage.conftest import Claimer, job
+
+HERE = claimed.Worker("here", "worker-1")
+BOOM = Failure("app.Boom", "it broke", ("line 1", "line 2"))
+
+
+def finish(store: Store, *outcomes: Outcome) -> claimed.Report:
+    with store.transaction() as session:
+        return claimed.finish(session, outcomes, HERE)
+
+
+def whereabouts(store: Store, job_id: int) -> list[str]:
+    """The tables that hold a row of this job: exactly one, if all is well."""
+    found = []
+    for table in ("ready", "scheduled", "claimed", "failed", "finished"):
+        if any(row["job_id"] == job_id for row in rows(store, table)):
+            found.append(table)
+    return found
+
+
+def rows(store: Store, table: str) -> list[dict[str, object]]:
+    prefix = "queued." if store.dialect == "postgresql" else "queued_"
+    cursor = store.backend.connection().execute(f"SELECT * FROM {prefix}{table}")
+    names = [column[0] for column in cursor.description or ()]
+    return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
+
+
+def one_claimed(store: Store, claimer: Claimer, **fields: object) -> ClaimedJob:
+    store.enqueue([job(**fields)])
+    (found,) = claimer.claim()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "table"),
+    [
+        ("done", "finished"),
+        ("discarded", "finished"),
+        ("cancelled", "finished"),
+        ("failed", "failed"),
+        ("released", "ready"),
+        ("retry", "ready"),
+    ],
+)
+def test_an_outcome_moves_the_job_to_exactly_one_place(
+    store: Store, claimer: Claimer, kind: OutcomeKind, table: str
+) -> None:
+    found = one_claimed(store, claimer)
+    assert whereabouts(store, found.id) == ["claimed"]
+    assert (
+        finish(store, Outcome(found.id, found.lease, kind, failure=BOOM if kind in {"failed", "retry"} else None)).stale
+        == []
+    )
+    assert whereabouts(store, found.id) == [table]
+
+
+@pytest.mark.parametrize("kind", ["done", "discarded", "cancelled", "failed", "released", "retry"])
+def test_an_outcome_with_a_stale_lease_touches_nothing(store: Store, claimer: Claimer, kind: OutcomeKind) -> None:
+    found = one_claimed(store, claimer)
+    late = Outcome(found.id, found.lease + 1, kind, failure=BOOM, enqueue=(NewJob("app.never"),))
+    assert finish(store, late).stale == [late]
+    assert whereabouts(store, found.id) == ["claimed"]
+    assert rows(store, "attempts") == []
+    assert len(rows(store, "jobs")) == 1
+    finish(store, Outcome(found.id, found.lease, "done"))
+    again = Outcome(found.id, found.lease, kind, failure=BOOM)
+    assert finish(store, again).stale == [again]
+    assert whereabouts(store, found.id) == ["finished"]
+
+
+def test_the_times_of_a_run_are_the_databases(store: Store, claimer: Claimer) -> None:
+    found = one_claimed(store, claimer)
+    finish(store, Outcome(found.id, found.lease, "done", duration=2.0, ended_ago=3.0))
+    (row,) = rows(store, "finished")
+    (enqueued,) = rows(store, "jobs")
+    second: object = timedelta(seconds=1) if store.dialect == "postgresql" else 1_000_000
+    assert (row["finished_at"] - row["started_at"]) / second == pytest.approx(2.0, abs=0.01)  # type: ignore[operator]
+    assert (enqueued["enqueued_at"] - row["finished_at"]) / second == pytest.approx(3.0, abs=1.0)  # type: ignore[operator]
+
+
+def test_a_retry_waits_and_keeps_the_id_and_the_error(store: Store, claimer: Claimer) -> None:
+    found = one_claimed(store, claimer, queue="mail", priority=4)
+    finish(store, Outcome(found.id, found.lease, "retry", duration=0.5, failure=BOOM, wait=60.0, policy="[app.Boom]"))
+    (row,) = rows(store, "scheduled")
+    assert (row["job_id"], row["queue"], row["priority"], row["attempt"]) == (found.id, "mail", 4, 2)
+    (attempt,) = rows(store, "attempts")
+    assert (attempt["attempt"], attempt["error_class"], attempt["message"], attempt["backtrace"]) == (
+        1,
+        "app.Boom",
+        "it broke",
+        "line 1\nline 2",
+    )
+    assert (attempt["hostname"], attempt["process_name"], attempt["policy"]) == ("here", "worker-1", "[app.Boom]")
+
+
+def test_a_retry_may_change_queue_and_priority(store: Store, claimer: Claimer) -> None:
+    found = one_claimed(store, claimer, queue="mail", priority=4)
+    finish(store, Outcome(found.id, found.lease, "retry", failure=BOOM, queue="slow", priority=0))
+    (row,) = rows(store, "ready")
+    assert (row["queue"], row["priority"], row["attempt"]) == ("slow", 0, 2)
+
+
+def test_jobs_enqueued_at_the_finish_are_stored_with_it(store: Store, claimer: Claimer) -> None:
+    found = one_claimed(store, claimer)
+    report = finish(
+        store, Outcome(found.id, found.lease, "done", enqueue=(NewJob("app.next"), NewJob("app.later", wait=60)))
+    )
+    assert [arrival.seq > 0 for arrival in report.arrivals] == [True, False]
+    assert [found.class_name for found in claimer.claim()] == ["app.next"]
+    assert len(rows(store, "scheduled")) == 1
+
+
+def test_a_discarded_job_keeps_the_error_that_discarded_it(store: Store, claimer: Claimer) -> None:
+    found = one_claimed(store, claimer)
+    finish(store, Outcome(found.id, found.lease, "discarded", failure=BOOM))
+    (attempt,) = rows(store, "attempts")
+    assert attempt["error_class"] == "app.Boom"
+
+
+def test_a_batch_of_all_kinds_is_stored_in_one_transaction(store: Store, claimer: Claimer) -> None:
+    store.enqueue([job() for _ in range(60)])
+    found = claimer.claim()
+    kinds: tuple[OutcomeKind, ...] = ("done", "failed", "retry", "discarded", "released", "cancelled")
+    finish(store, *[Outcome(one.id, one.lease, kinds[n % 6]) for n, one in enumerate(found)])
+    assert {table: len(rows(store, table)) for table in ("finished", "failed", "ready", "claimed")} == {
+        "finished": 30,
+        "failed": 10,
+        "ready": 20,
+        "claimed": 0,
+    }
+
+
+def test_a_released_job_keeps_its_attempt_and_a_crashed_one_does_not(store: Store, claimer: Claimer) -> None:
+    first, second = (one_claimed(store, claimer), one_claimed(store, claimer))
+    finish(store, Outcome(first.id, first.lease, "released"))
+    with store.transaction() as session:
+        recovered = claimed.crash(session, [(second.id, second.lease)], "killed by signal 9", 3, HERE)
+    assert recovered.crashed == [second.id]
+    assert {row["job_id"]: row["attempt"] for row in rows(store, "ready")} == {first.id: 1, second.id: 2}
+
+
+def test_a_job_that_crashes_its_process_fails_at_the_limit_with_the_reason(store: Store, claimer: Claimer) -> None:
+    found = one_claimed(store, claimer)
+    job_id = found.id
+    for n in range(3):
+        if n:
+            (found,) = claimer.claim()
+            assert found.counters == {"crash": n}
+        with store.transaction() as session:
+            recovered = claimed.crash(session, [(found.id, found.lease)], "killed by signal 11 (SIGSEGV)", 3, HERE)
+    assert recovered.failed == [job_id]
+    (failed,) = rows(store, "failed")
+    assert failed["error_class"] == "queued.JobCrashed"
+    assert "SIGSEGV" in str(failed["message"])
+    assert "crash_limit is 3" in str(failed["message"])
+    assert len(rows(store, "attempts")) == 3
+
+
+def test_recovery_blames_what_was_running_and_nothing_else(store: Store, claimer: Claimer) -> None:
+    store.enqueue([job() for _ in range(3)])
+    running, waiting, prefetched = claimer.claim()
+    with store.transaction() as session:
+        recovered = claimed.recover(
+            session, claimer.id, {running.id: running.lease}, "its worker was killed", 3, "here", "worker-1"
+        )
+    assert (recovered.crashed, recovered.released) == ([running.id], [waiting.id, prefetched.id])
+    assert {row["job_id"]: row["attempt"] for row in rows(store, "ready")} == {
+        running.id: 2,
+        waiting.id: 1,
+        prefetched.id: 1,
+    }
+    assert rows(store, "processes") == []
+
+
+def test_recovery_of_a_lost_host_goes_by_what_it_had_reported_as_started(store: Store, claimer: Claimer) -> None:
+    store.enqueue([job() for _ in range(2)])
+    started, waiting = claimer.claim()
+    with store.transaction() as session:
+        claimed.mark_started(session, [(started.id, started.lease, 1.5), (waiting.id, waiting.lease + 99, 1.0)])
+    with store.transaction() as session:
+        recovered = claimed.recover(session, claimer.id, None, "its host was lost", 3, "there", "worker-1")
+    assert (recovered.crashed, recovered.released) == ([started.id], [waiting.id])
+
+
+def test_recovering_twice_changes_nothing_the_second_time(store: Store, claimer: Claimer) -> None:
+    found = one_claimed(store, claimer)
+    for expected in ([found.id], []):
+        with store.transaction() as session:
+            assert (
+                claimed.recover(session, claimer.id, {found.id: found.lease}, "killed", 3, "here", "w").crashed
+                == expected
+            )
+    assert len(rows(store, "attempts")) == 1
+
+
+def test_a_worker_declared_dead_cannot_finish_what_was_given_away(
+    store: Store, claimer: Claimer, open_another: Callable[[], Store]
+) -> None:
+    found = one_claimed(store, claimer)
+    with store.transaction() as session:
+        claimed.recover(session, claimer.id, None, "silent", 3, "here", "worker-1")
+    other = Claimer(open_another(), "worker-2")
+    (again,) = other.claim()
+    assert again.id == found.id
+    assert again.lease != found.lease
+    late = Outcome(found.id, found.lease, "done")
+    assert finish(store, late).stale == [late]
+    assert finish(store, Outcome(again.id, again.lease, "done")).stale == []
+    with store.transaction() as session:
+        assert processes.beat(session, claimer.id) is False
+
+
+def test_leases_are_never_used_twice(store: Store, claimer: Claimer, open_another: Callable[[], Store]) -> None:
+    leases = set()
+    others = [claimer, *(Claimer(open_another(), f"worker-{n}") for n in range(2, 5))]
+    for n in range(40):
+        store.enqueue([job() for _ in range(3)])
+        for found in others[n % 4].claim():
+            assert found.lease not in leases
+            leases.add(found.lease)
+            finish(store, Outcome(found.id, found.lease, "released" if n % 3 == 0 else "done"))

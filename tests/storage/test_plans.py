@@ -1,0 +1,121 @@
+"""The hot statements on PostgreSQL: no plan may walk a table, whatever the statistics say or do not say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from queued.domain.jobs import NewJob
+from queued.storage import processes
+from queued.storage.sql import statements
+from queued.storage.store import Store, open_store
+
+BACKLOG = 20_000
+
+
+@pytest.fixture(params=["never analysed", "analysed while empty", "analysed while full"])
+def crowded(request: pytest.FixtureRequest, postgresql_url: str) -> Iterator[Store]:
+    """A PostgreSQL store with a great backlog, and statistics of every kind."""
+    store = open_store(postgresql_url)
+    store.migrate()
+    connection: Any = store.backend.connection()
+    for table in ("jobs", "ready", "claimed", "scheduled", "finished", "attempts"):
+        connection.execute(f"ALTER TABLE queued.{table} SET (autovacuum_enabled = false)")
+        if request.param == "analysed while empty":
+            connection.execute(f"ANALYZE queued.{table}")
+    for start in range(0, BACKLOG, 5000):
+        store.enqueue([NewJob("app.work", queue=f"q{n % 5}", priority=n % 2) for n in range(start, start + 5000)])
+    store.enqueue([NewJob("app.later", wait=-0.0 if n % 2 else 3600 + n) for n in range(2000)])
+    connection.execute(
+        "INSERT INTO queued.claimed (job_id, lease, process_id, queue, priority, attempt) "
+        "SELECT n, n, 1, 'q', 0, 1 FROM generate_series(1000000, 1005000) n"
+    )
+    if request.param == "analysed while full":
+        connection.execute("ANALYZE")
+    yield store
+    store.close()
+
+
+def plan(store: Store, name: str, **params: Any) -> dict[str, Any]:
+    """The plan of a named statement as it really ran, rolled back afterwards."""
+    (text,) = statements("postgresql")[name]
+    with store.transaction() as session:
+        cursor = session._cursor  # type: ignore[attr-defined]
+        cursor.execute("SAVEPOINT before")
+        cursor.execute("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + text, params)
+        found = cursor.fetchone()["QUERY PLAN"]
+        cursor.execute("ROLLBACK TO before")
+    loaded = json.loads(found) if isinstance(found, str) else found
+    top: dict[str, Any] = loaded[0]["Plan"]
+    return top
+
+
+def nodes(top: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield top
+    for child in top.get("Plans", ()):
+        yield from nodes(child)
+
+
+def walks(top: dict[str, Any]) -> list[str]:
+    """Nodes that read a whole table or a whole index of one."""
+    return [
+        f"{node['Node Type']} on {node.get('Relation Name') or node.get('Index Name')}"
+        for node in nodes(top)
+        if node["Node Type"] == "Seq Scan"
+        or (
+            node["Node Type"] in {"Index Scan", "Index Only Scan"} and node["Actual Rows"] * node["Actual Loops"] > 3000
+        )
+    ]
+
+
+def pages(top: dict[str, Any]) -> int:
+    return int(top["Shared Hit Blocks"] + top["Shared Read Blocks"])
+
+
+def test_a_claim_walks_no_table(crowded: Store) -> None:
+    with crowded.transaction() as session:
+        process_id = processes.register(
+            session, name="w", kind="Worker", supervisor=None, pid=1, hostname="h", identity={}, metadata={}
+        )
+    top = plan(
+        crowded,
+        "ready.claim",
+        queues=[f"q{n}" for n in range(5)] * 2,
+        priorities=[0] * 5 + [1] * 5,
+        ranks=[0] * 10,
+        marks=[0] * 10,
+        limit=100,
+        process_id=process_id,
+        lease=1 << 40,
+    )
+    assert walks(top) == []
+    assert pages(top) < 4000, "a claim of 100 jobs touches some tens of pages a job at most"
+
+
+def test_finding_the_lanes_jumps_and_does_not_walk(crowded: Store) -> None:
+    top = plan(crowded, "ready.lanes")
+    assert walks(top) == []
+    assert pages(top) < 200
+
+
+def test_ending_and_releasing_jobs_walks_no_table(crowded: Store) -> None:
+    some = list(range(1000000, 1000100))
+    top = plan(
+        crowded,
+        "claimed.finish",
+        ids=some,
+        leases=some,
+        states=["finished"] * 100,
+        durations=[0.1] * 100,
+        ended_agos=[0.0] * 100,
+    )
+    assert walks(top) == []
+    assert walks(plan(crowded, "claimed.release", ids=some, leases=some)) == []
+
+
+def test_dispatching_and_looking_for_due_jobs_walks_no_table(crowded: Store) -> None:
+    assert walks(plan(crowded, "scheduled.dispatch", batch_size=500)) == []
+    assert walks(plan(crowded, "scheduled.next_due")) == []

@@ -1,0 +1,164 @@
+"""The schema: made, brought up to date, repaired, refused; and databases that cannot be used."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from queued.domain.errors import DatabaseMisconfigured, DatabaseUnavailable, SchemaTooNew
+from queued.domain.jobs import NewJob
+from queued.domain.settings import DatabaseSettings
+from queued.storage.store import Store, open_store
+
+
+def test_migrating_twice_does_nothing_the_second_time(store: Store) -> None:
+    assert store.migrate() == []
+    store.check_schema()
+
+
+def test_many_may_migrate_an_empty_database_at_once(open_another: Callable[[], Store]) -> None:
+    applied: list[list[str]] = []
+    errors: list[Exception] = []
+
+    def migrate(store: Store) -> None:
+        try:
+            applied.append(store.migrate())
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=migrate, args=(open_another(),)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert sorted(map(len, applied)) == [0, 0, 0, 0, 0, 1]
+
+
+def test_without_a_schema_the_remedy_is_named(open_another: Callable[[], Store]) -> None:
+    store = open_another()
+    with pytest.raises(DatabaseMisconfigured, match="queued migrate"):
+        store.check_schema()
+    with pytest.raises(DatabaseMisconfigured, match="queued migrate"):
+        store.enqueue([NewJob("app.work")])
+
+
+def record_from_the_future(store: Store, breaking: bool) -> None:
+    with store.transaction() as session:
+        session.run("migrations.record", version=9999, name="9999_from_the_future", breaking=breaking)
+
+
+def test_a_newer_breaking_schema_is_refused_in_one_sentence(store: Store) -> None:
+    record_from_the_future(store, True)
+    for attempt in (store.migrate, store.check_schema):
+        with pytest.raises(SchemaTooNew, match="9999_from_the_future.*upgrade queued") as caught:
+            attempt()
+        assert "\n" not in str(caught.value)
+
+
+def test_a_newer_schema_that_breaks_nothing_is_worked_with(store: Store) -> None:
+    record_from_the_future(store, False)
+    store.check_schema()
+    assert store.migrate() == []
+
+
+def test_an_existing_but_empty_sqlite_file_is_repaired(tmp_path: Path) -> None:
+    path = tmp_path / "queue.sqlite3"
+    path.touch()
+    store = open_store(f"sqlite:///{path}")
+    assert store.migrate() != []
+    assert store.enqueue([NewJob("app.work")]) == [1]
+    store.close()
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_a_missing_directory_or_file_is_named(tmp_path: Path, create: bool) -> None:
+    path = tmp_path / "nowhere" / "queue.sqlite3" if create else tmp_path / "queue.sqlite3"
+    with pytest.raises(DatabaseMisconfigured, match=str(path.parent if create else path)):
+        open_store(f"sqlite:///{path}", create=create).migrate()
+    assert not path.exists()
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "queue.sqlite3"
+    path.write_text("this is a letter, not a database, and a long one at that\n" * 50)
+    with pytest.raises(DatabaseMisconfigured, match=str(path)):
+        open_store(f"sqlite:///{path}").migrate()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere; the daemon's own test drops its rights")
+def test_a_directory_without_write_permission_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(DatabaseMisconfigured, match="not writable"):
+        open_store(f"sqlite:///{tmp_path}/queue.sqlite3").migrate()
+
+
+@pytest.mark.parametrize("url", ["sqlite://queue", "sqlite:///", "mysql://localhost/queue", "queue.sqlite3"])
+def test_a_url_that_means_nothing_is_refused(url: str) -> None:
+    with pytest.raises(DatabaseMisconfigured):
+        open_store(url).migrate()
+
+
+def test_the_settings_of_sqlite_reach_the_connection(tmp_path: Path) -> None:
+    settings = DatabaseSettings(
+        url=f"sqlite:///{tmp_path}/queue.sqlite3",
+        busy_timeout=1234,
+        mmap_size=1048576,
+        cache_size=-500,
+        synchronous="normal",
+    )
+    store = open_store(settings)
+    connection: Any = store.backend.connection()
+
+    def pragma(name: str) -> object:
+        return connection.execute(f"PRAGMA {name}").fetchone()[0]
+
+    found = {name: pragma(name) for name in ("journal_mode", "busy_timeout", "mmap_size", "cache_size", "synchronous")}
+    assert found == {
+        "journal_mode": "wal",
+        "busy_timeout": 1234,
+        "mmap_size": 1048576,
+        "cache_size": -500,
+        "synchronous": 1,
+    }
+    store.close()
+
+
+def test_a_writer_that_never_ends_is_reported_after_the_busy_timeout(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/queue.sqlite3"
+    store = open_store(DatabaseSettings(url=url, busy_timeout=200))
+    store.migrate()
+    stranger = sqlite3.connect(tmp_path / "queue.sqlite3", isolation_level=None)
+    stranger.execute("BEGIN IMMEDIATE")
+    with pytest.raises(DatabaseUnavailable, match=r"200 ms \(busy_timeout\)"):
+        store.enqueue([NewJob("app.work")])
+    stranger.execute("ROLLBACK")
+    assert store.enqueue([NewJob("app.work")]) == [1]
+    stranger.close()
+    store.close()
+
+
+def test_postgresql_in_a_schema_of_another_name(postgresql_url: str) -> None:
+    store = open_store(DatabaseSettings(url=postgresql_url, schema="my jobs"))
+    store.migrate()
+    assert store.enqueue([NewJob("app.work")]) == [1]
+    connection: Any = store.backend.connection()
+    assert connection.execute('SELECT count(*) FROM "my jobs".jobs').fetchone()[0] == 1
+    store.close()
+
+
+def test_a_missing_postgresql_database_is_refused_and_a_closed_port_is_worth_another_try(postgresql_url: str) -> None:
+    base, _, query = postgresql_url.partition("?")
+    other = base.rsplit("/", 1)[0] + "/no_such_database" + ("?" + query if query else "")
+    with pytest.raises(DatabaseMisconfigured, match="no_such_database"):
+        open_store(other).migrate()
+    with pytest.raises(DatabaseUnavailable, match="cannot be reached"):
+        open_store("postgresql://nobody@127.0.0.1:1/none").migrate()
+    with pytest.raises(DatabaseMisconfigured, match="URL"):
+        open_store("postgresql://host/db?nonsense=1").migrate()

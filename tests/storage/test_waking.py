@@ -1,0 +1,136 @@
+"""NOTIFY and the doorbell: who is told of new work, and what happens when nobody can be."""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from queued.domain.errors import DatabaseUnavailable
+from queued.domain.jobs import Arrival, NewJob
+from queued.domain.settings import DatabaseSettings
+from queued.storage.store import Bell, Store, open_store
+
+
+def hear(bell: Bell, seconds: float = 5.0) -> list[tuple[str, str]]:
+    """The messages of the next wake, or none after the time is over."""
+    descriptor = bell.fileno()
+    assert descriptor is not None
+    if not select.select([descriptor], [], [], seconds)[0]:
+        return []
+    return bell.drain()
+
+
+def connected(store: Store, *channels: str) -> Bell:
+    bell = store.listen(channels)
+    with store.reading() as session:
+        session.all("queues.names")
+    return bell
+
+
+def test_an_enqueue_wakes_who_listens_and_says_where_the_work_is(
+    store: Store, open_another: Callable[[], Store]
+) -> None:
+    bell = connected(open_another(), "ready")
+    store.enqueue([NewJob("app.work", queue="a queue of words", priority=-3)])
+    ((channel, text),) = hear(bell)
+    arrival = Arrival.decode(text)
+    assert channel == "ready"
+    assert arrival is not None
+    assert (arrival.queue, arrival.priority) == ("a queue of words", -3)
+    assert arrival.seq >= 1
+
+
+def test_a_listener_hears_only_its_channels(store: Store, open_another: Callable[[], Store]) -> None:
+    dispatcher, worker = connected(open_another(), "scheduled"), connected(open_another(), "ready", "control")
+    store.enqueue([NewJob("app.later", wait=60)])
+    assert [channel for channel, _ in hear(dispatcher)] == ["scheduled"]
+    store.control("cancel 17")
+    assert hear(worker) == [("control", "cancel 17")]
+    assert hear(dispatcher, 0.05) == []
+
+
+def test_many_enqueues_at_once_ring_once_for_each_lane(store: Store, open_another: Callable[[], Store]) -> None:
+    bell = connected(open_another(), "ready")
+    store.ring([Arrival("q", 0, 5), Arrival("q", 0, 6), Arrival("other", 0, 7)])
+    heard = hear(bell)
+    while more := hear(bell, 0.05):
+        heard += more
+    assert sorted(text for _, text in heard) == ["0 5 q", "0 7 other"]
+
+
+def test_without_wake_nothing_listens_and_nothing_rings(database_url: str) -> None:
+    quiet = open_store(DatabaseSettings(url=database_url, wake=False))
+    quiet.migrate()
+    bell = quiet.listen(["ready"])
+    assert quiet.enqueue([NewJob("app.work")]) == [1]
+    assert bell.fileno() is None
+    quiet.close()
+
+
+def test_the_bell_of_a_listener_that_died_is_taken_down(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/queue.sqlite3")
+    store.migrate()
+    bells = tmp_path / "queue.sqlite3-bell"
+    dead = open_store(f"sqlite:///{tmp_path}/queue.sqlite3")
+    dead.listen(["ready"])
+    (name,) = os.listdir(bells)
+    assert stat.S_ISSOCK((bells / name).stat().st_mode)
+    dead.forget()
+    store.enqueue([NewJob("app.work")])
+    assert os.listdir(bells) == []
+    store.close()
+
+
+def test_a_path_longer_than_a_socket_address_can_hold_has_a_bell_too(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 60) / ("e" * 60)
+    deep.mkdir(parents=True)
+    listener, store = (open_store(f"sqlite:///{deep}/queue.sqlite3") for _ in range(2))
+    store.migrate()
+    bell = listener.listen(["ready"])
+    store.enqueue([NewJob("app.work")])
+    assert [channel for channel, _ in hear(bell)] == ["ready"]
+    listener.close()
+    store.close()
+
+
+def test_a_stranger_who_rings_nonsense_wakes_and_does_no_harm() -> None:
+    for text in ("", "x", "1", "1 2", "a b c", "0 notanumber q"):
+        assert Arrival.decode(text) is None
+
+
+def test_listening_survives_the_loss_of_the_connection(postgresql_url: str) -> None:
+    store, other = open_store(postgresql_url), open_store(postgresql_url)
+    store.migrate()
+    bell = connected(store, "ready")
+    connection: Any = store.backend.connection()
+    killer: Any = other.backend.connection()
+    killer.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
+    with pytest.raises(DatabaseUnavailable, match="PostgreSQL"):
+        for _ in range(3):  # the server's last words come first, then the end of the stream
+            assert select.select([bell.fileno()], [], [], 5)[0]
+            bell.drain()
+    with store.reading() as session:
+        session.all("queues.names")
+    other.enqueue([NewJob("app.work")])
+    assert [channel for channel, _ in hear(bell)] == ["ready"]
+    store.close()
+    other.close()
+
+
+def test_an_idle_connection_that_the_server_closed_costs_no_error(postgresql_url: str) -> None:
+    store, other = open_store(postgresql_url), open_store(postgresql_url)
+    store.migrate()
+    connection: Any = store.backend.connection()
+    killer: Any = other.backend.connection()
+    killer.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
+    assert select.select([connection.fileno()], [], [], 5)[0]
+    store.backend._used = 0.0  # type: ignore[union-attr]
+    assert store.enqueue([NewJob("app.work")]) == [1]
+    store.close()
+    other.close()
