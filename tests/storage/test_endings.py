@@ -23,11 +23,8 @@ def finish(store: Store, *outcomes: Outcome) -> claimed.Report:
 
 def whereabouts(store: Store, job_id: int) -> list[str]:
     """The tables that hold a row of this job: exactly one, if all is well."""
-    found = []
-    for table in ("ready", "scheduled", "claimed", "failed", "finished"):
-        if any(row["job_id"] == job_id for row in rows(store, table)):
-            found.append(table)
-    return found
+    tables = ("ready", "scheduled", "claimed", "failed", "finished")
+    return [table for table in tables if any(row["job_id"] == job_id for row in rows(store, table))]
 
 
 def rows(store: Store, table: str) -> list[dict[str, object]]:

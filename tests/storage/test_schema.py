@@ -57,7 +57,7 @@ def record_from_the_future(store: Store, breaking: bool) -> None:
 def test_a_newer_breaking_schema_is_refused_in_one_sentence(store: Store) -> None:
     record_from_the_future(store, True)
     for attempt in (store.migrate, store.check_schema):
-        with pytest.raises(SchemaTooNew, match="9999_from_the_future.*upgrade queued") as caught:
+        with pytest.raises(SchemaTooNew, match=r"9999_from_the_future.*upgrade queued") as caught:
             attempt()
         assert "\n" not in str(caught.value)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -114,8 +115,11 @@ class Postgresql:
         """
         now = time.monotonic()
         if self._connection is not None and now - self._used > 0.5 and not self._connection.closed:
+            # The server's last words come first and the end of the stream after them: read until nothing waits.
+            descriptor = self._connection.fileno()
             try:
-                self._connection.pgconn.consume_input()
+                while select.select([descriptor], [], [], 0)[0]:
+                    self._connection.pgconn.consume_input()
             except driver().Error:
                 self._connection.close()
         self._used = now
