@@ -73,37 +73,32 @@ if TYPE_CHECKING:
     before_enqueue = _everywhere.before_enqueue
     before_perform = _everywhere.before_perform
 
-#: Public name -> where it lives. Loaded when first used: `import queued` costs next to nothing, and the daemon, which lives in this
-#: package too, never loads the client. A name with a colon is an attribute of an attribute.
-_PLACES: dict[str, str] = {
-    **dict.fromkeys(("enqueue_after_commit",), "queued.client.after_commit"),
-    **dict.fromkeys(("Abort",), "queued.client.callbacks"),
-    **dict.fromkeys(
-        (
-            "after_discard", "after_enqueue", "after_perform", "around_enqueue", "around_perform", "before_enqueue", "before_perform",
-        ),
-        "queued.client.callbacks:everywhere",
+#: Where the public names live. They are loaded when first used: `import queued` costs next to nothing, and the daemon, which
+#: lives in this package too, never loads the client. After a colon: the object in that module that has the name.
+_NAMES: dict[str, str] = {
+    "queued.client.after_commit": "enqueue_after_commit",
+    "queued.client.callbacks": "Abort",
+    "queued.client.callbacks:everywhere": (
+        "after_discard after_enqueue after_perform around_enqueue around_perform before_enqueue before_perform"
     ),
-    **dict.fromkeys(("context", "current_context", "set_context"), "queued.client.context"),
-    **dict.fromkeys(("register_converter",), "queued.client.converters"),
-    **dict.fromkeys(("CurrentJob", "current_job"), "queued.client.current"),
-    **dict.fromkeys(
-        tuple(f"on_{actor}{moment}" for actor in ("", "worker_", "dispatcher_", "scheduler_") for moment in ("start", "stop", "exit")),
-        "queued.client.hooks",
+    "queued.client.context": "context current_context set_context",
+    "queued.client.converters": "register_converter",
+    "queued.client.current": "CurrentJob current_job",
+    "queued.client.hooks": (
+        "on_start on_stop on_exit on_worker_start on_worker_stop on_worker_exit "
+        "on_dispatcher_start on_dispatcher_stop on_dispatcher_exit on_scheduler_start on_scheduler_stop on_scheduler_exit"
     ),
-    **dict.fromkeys(("JobInterrupted",), "queued.client.interrupts"),
-    **dict.fromkeys(("EnqueuedJob", "Job", "UnsentJob", "job"), "queued.client.jobs"),
-    **dict.fromkeys(("discard_on", "retry_on"), "queued.client.policies"),
-    **dict.fromkeys(("configure",), "queued.client.route"),
-    **dict.fromkeys(("aenqueue_many", "enqueue_many"), "queued.client.sending"),
-    **dict.fromkeys(
-        (
-            "ArgumentError", "ConfigurationError", "DatabaseError", "DatabaseMisconfigured", "DatabaseUnavailable", "EnqueueError",
-            "JobCancelled", "JobCrashed", "JobFailed", "JobTimedOut", "QueuedError", "SchemaTooNew", "UnknownJob",
-        ),
-        "queued.domain.errors",
+    "queued.client.interrupts": "JobInterrupted",
+    "queued.client.jobs": "EnqueuedJob Job UnsentJob job",
+    "queued.client.policies": "discard_on retry_on",
+    "queued.client.route": "configure",
+    "queued.client.sending": "aenqueue_many enqueue_many",
+    "queued.domain.errors": (
+        "ArgumentError ConfigurationError DatabaseError DatabaseMisconfigured DatabaseUnavailable EnqueueError JobCancelled "
+        "JobCrashed JobFailed JobTimedOut QueuedError SchemaTooNew UnknownJob"
     ),
-}  # fmt: skip
+}
+_PLACES = {name: place for place, names in _NAMES.items() for name in names.split()}
 
 __all__ = ["__version__", *_PLACES]
 

@@ -35,12 +35,12 @@ def _hook_of(connection: Any) -> Callable[[Callable[[], None]], None]:
         hook: Callable[[Callable[[], None]], None] = connection.on_commit
         return hook
     session = getattr(connection, "sync_session", connection)
-    if type(session).__module__.partition(".")[0] == "sqlalchemy" or hasattr(session, "get_bind"):
-        if hasattr(session, "in_nested_transaction") and hasattr(session, "get_bind"):
-            return lambda action: _after_session_commit(session, action)
+    if hasattr(session, "get_nested_transaction") and hasattr(session, "get_bind"):
+        return lambda action: _after_session_commit(session, action)
+    kind = f"{type(connection).__module__}.{type(connection).__qualname__}"
     raise EnqueueError(
-        f"enqueue_after_commit: a {type(connection).__module__}.{type(connection).__qualname__} does not tell when it has committed; "
-        "pass a Django connection or a SQLAlchemy Session, or use connection= to store the job in the transaction itself"
+        f"enqueue_after_commit: a {kind} does not tell when it has committed; pass a Django connection or a SQLAlchemy Session, "
+        "or use connection= to store the job in the transaction itself"
     )
 
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from queued.client.converters import BUILT_IN, Converter, Unstorable, converter_for, converter_named
+from queued.client.converters import BUILT_IN, Converter, UnstorableError, converter_for, converter_named
 from queued.domain.errors import ArgumentError
 
 #: Characters of JSON text that one job's arguments may take. A queue carries references; files belong elsewhere.
@@ -151,7 +151,7 @@ class _Encoding:
     def _converted(self, converter: Converter, value: Any, kind: type, path: str, depth: int) -> Any:
         try:
             dumped = converter.dump(value)
-        except Unstorable as error:
+        except UnstorableError as error:
             raise ArgumentError(path, str(error)) from None
         except RecursionError:
             raise ArgumentError(path, "nested too deeply; pass a reference to it") from None
@@ -191,7 +191,7 @@ def _decode(stored: Any, path: str) -> Any:
     value = _decode(stored.get("value"), path)
     try:
         return converter.load(value)
-    except Unstorable as error:
+    except UnstorableError as error:
         raise ArgumentError(path, str(error)) from error
     except Exception as error:
         reason = f"the converter {tag!r} could not read {_brief(value)}: {type(error).__name__}: {error}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from queued.domain.errors import QueuedError
 
@@ -19,27 +19,20 @@ if TYPE_CHECKING:
     from queued.client.jobs import EnqueuedJob, UnsentJob
 
 Point = Literal[
-    "before_enqueue",
-    "around_enqueue",
-    "after_enqueue",
-    "before_perform",
-    "around_perform",
-    "after_perform",
-    "after_discard",
-]
-POINTS: tuple[Point, ...] = (
     "before_enqueue", "around_enqueue", "after_enqueue", "before_perform", "around_perform", "after_perform", "after_discard",
-)  # fmt: skip
+]  # fmt: skip
+POINTS: tuple[Point, ...] = get_args(Point)
 
 BeforeEnqueue = TypeVar("BeforeEnqueue", bound="Callable[[UnsentJob], object]")
 AroundEnqueue = TypeVar("AroundEnqueue", bound="Callable[[UnsentJob], Generator[None, EnqueuedJob, object]]")
 AfterEnqueue = TypeVar("AfterEnqueue", bound="Callable[[EnqueuedJob], object]")
 OnPerform = TypeVar("OnPerform", bound="Callable[[CurrentJob], object]")
 AroundPerform = TypeVar("AroundPerform", bound="Callable[[CurrentJob], Generator[None, None, object]]")
+C = TypeVar("C", bound="Callable[..., object]")
 AfterDiscard = TypeVar("AfterDiscard", bound="Callable[[CurrentJob, BaseException], object]")
 
 
-class Abort(QueuedError):
+class Abort(QueuedError):  # noqa: N818  (a word for a caller to raise, not the name of a fault)
     """Raised in a `before_enqueue` or `before_perform` callback: do not store, or do not run, this job. It is no failure."""
 
 
@@ -63,8 +56,8 @@ class Callbacks:
     def around_enqueue(self, callback: AroundEnqueue) -> AroundEnqueue:
         """Wrap storing in the generator function, which gets the unsent job and yields once.
 
-        `yield` answers the handle. An error while storing is raised at the `yield`; the generator may not swallow it. One that ends without
-        yielding aborts. For `enqueue_many` every generator is entered before the one statement that stores all.
+        `yield` answers the handle. An error while storing is raised at the `yield`; the generator may not swallow it. One that
+        ends without yielding aborts. For `enqueue_many` every generator is entered before the one statement that stores all.
         """
         return self._add("around_enqueue", callback)
 
@@ -82,8 +75,8 @@ class Callbacks:
     def around_perform(self, callback: AroundPerform) -> AroundPerform:
         """Wrap each attempt in the generator function, which gets the current job and yields once.
 
-        An error of the job is raised at the `yield`; a generator that does not let it out makes the attempt a success. One that ends without
-        yielding aborts: the job is not run and ends as discarded.
+        An error of the job is raised at the `yield`; a generator that does not let it out makes the attempt a success. One that
+        ends without yielding aborts: the job is not run and ends as discarded.
         """
         return self._add("around_perform", callback)
 
@@ -98,7 +91,7 @@ class Callbacks:
         """
         return self._add("after_discard", callback)
 
-    def _add(self, point: Point, callback: Any) -> Any:
+    def _add(self, point: Point, callback: C) -> C:
         if inspect.iscoroutinefunction(callback) or inspect.isasyncgenfunction(callback):
             raise TypeError(
                 f"{point}: {callback.__qualname__} is async; callbacks are plain functions, also for async jobs"

@@ -17,12 +17,12 @@ from typing import Any, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from queued.client.names import Unreachable, path_of, reachable_path, resolve
+from queued.client.names import UnreachableError, path_of, reachable_path, resolve
 
 T = TypeVar("T")
 
 
-class Unstorable(ValueError):
+class UnstorableError(ValueError):
     """A value cannot be stored or read back; the message is the reason."""
 
 
@@ -42,7 +42,9 @@ def _zone(zone: tzinfo | None) -> str | None:
 def _dump_moment(value: datetime | time) -> list[Any]:
     zone = _zone(value.tzinfo)
     if value.tzinfo is not None and zone is None and value.utcoffset() is None:
-        raise Unstorable(f"its time zone {value.tzinfo!r} gives no offset; use zoneinfo.ZoneInfo or datetime.timezone")
+        raise UnstorableError(
+            f"its time zone {value.tzinfo!r} gives no offset; use zoneinfo.ZoneInfo or datetime.timezone"
+        )
     text = value.replace(tzinfo=None).isoformat() if zone is not None else value.isoformat()
     return [text, zone, value.fold]
 
@@ -71,7 +73,7 @@ def _load_enum(stored: list[Any]) -> enum.Enum:
     try:
         member = kind(what) if by == "value" else kind[what]
     except (KeyError, ValueError):
-        raise Unstorable(f"{path} has no member {what!r}") from None
+        raise UnstorableError(f"{path} has no member {what!r}") from None
     assert isinstance(member, enum.Enum)
     return member
 
@@ -79,28 +81,32 @@ def _load_enum(stored: list[Any]) -> enum.Enum:
 def _dump_dataclass(value: Any) -> list[Any]:
     kind = type(value)
     if isinstance(value, (str, int, float, bytes, list, tuple, dict, set, frozenset, BaseException)):
-        raise Unstorable(f"{path_of(kind)} is a dataclass and a built-in type at once; register a converter for it")
+        raise UnstorableError(
+            f"{path_of(kind)} is a dataclass and a built-in type at once; register a converter for it"
+        )
     path = _class_path(kind)
     for name, annotation in kind.__dataclass_fields__.items():
         is_init_only = annotation._field_type is dataclasses._FIELD_INITVAR  # type: ignore[attr-defined]
         if is_init_only and annotation.default is dataclasses.MISSING:
-            raise Unstorable(f"{path_of(kind)} needs {name} (an InitVar) to be made again; register a converter for it")
+            raise UnstorableError(
+                f"{path_of(kind)} needs {name} (an InitVar) to be made again; register a converter for it"
+            )
     return [path, {field.name: getattr(value, field.name) for field in dataclasses.fields(kind)}]
 
 
 def _load_dataclass(stored: list[Any]) -> Any:
     path, values = stored
-    kind = _class(path, object)
-    if not dataclasses.is_dataclass(kind):
-        raise Unstorable(f"{path} is no dataclass any more")
+    kind: Any = _class(path, object)
+    if not hasattr(kind, "__dataclass_fields__"):
+        raise UnstorableError(f"{path} is no dataclass any more")
     fields = {field.name: field for field in dataclasses.fields(kind)}
     gone = sorted(set(values) - set(fields))
     if gone:
-        raise Unstorable(f"{path} has no field {gone[0]!r} any more, and the stored value has one")
+        raise UnstorableError(f"{path} has no field {gone[0]!r} any more, and the stored value has one")
     try:
         made = kind(**{name: value for name, value in values.items() if fields[name].init})
     except TypeError as error:
-        raise Unstorable(f"{path} cannot be made from the stored fields {sorted(values)}: {error}") from error
+        raise UnstorableError(f"{path} cannot be made from the stored fields {sorted(values)}: {error}") from error
     # __post_init__ may have changed what it was given; what was stored is what the job gets.
     for name, value in values.items():
         object.__setattr__(made, name, value)
@@ -110,8 +116,8 @@ def _load_dataclass(stored: list[Any]) -> Any:
 def _class_path(kind: type) -> str:
     try:
         return reachable_path(kind)
-    except Unreachable as error:
-        raise Unstorable(
+    except UnreachableError as error:
+        raise UnstorableError(
             f"its class {kind.__qualname__} {error}; move the class to the top level of a module"
         ) from None
 
@@ -119,10 +125,10 @@ def _class_path(kind: type) -> str:
 def _class(path: str, base: type) -> Any:
     try:
         kind = resolve(path)
-    except Unreachable as error:
-        raise Unstorable(str(error)) from error
+    except UnreachableError as error:
+        raise UnstorableError(str(error)) from error
     if not (isinstance(kind, type) and issubclass(kind, base)):
-        raise Unstorable(f"{path} is no longer the class it was")
+        raise UnstorableError(f"{path} is no longer the class it was")
     return kind
 
 
@@ -147,9 +153,7 @@ BUILT_IN: dict[type, Converter] = {
     frozenset: Converter("frozenset", lambda s: sorted(s, key=repr), frozenset),
     # Beyond 4 300 digits Python refuses to write decimal numbers; hexadecimal has no limit.
     int: Converter("int", hex, lambda text: int(text, 16)),
-    dict: Converter(
-        "dict", lambda d: [[key, value] for key, value in d.items()], lambda s: {key: value for key, value in s}
-    ),
+    dict: Converter("dict", lambda d: [[key, value] for key, value in d.items()], dict),
 }
 ENUM = Converter("enum", _dump_enum, _load_enum)
 DATACLASS = Converter("dataclass", _dump_dataclass, _load_dataclass)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import traceback
 from types import TracebackType
 from typing import Any
@@ -16,6 +15,7 @@ MAX_BACKTRACE = 256 * 1024
 MAX_LINES = 500
 MAX_LINE = 8 * 1024
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_ASYNCIO = os.path.join(os.path.dirname(traceback.__file__), "asyncio", "")
 
 
 def describe(error: BaseException) -> dict[str, Any]:
@@ -81,9 +81,7 @@ def _from_the_job(trace: TracebackType | None) -> TracebackType | None:
 def _is_ours(trace: TracebackType) -> bool:
     path = trace.tb_frame.f_code.co_filename
     # A job that is async and runs in a thread is reached through the event loop's frames.
-    return path.startswith(_PACKAGE) or path.startswith(
-        os.path.dirname(sys.modules["traceback"].__file__ or "") + "/asyncio/"
-    )
+    return path.startswith((_PACKAGE, _ASYNCIO))
 
 
 def _within(lines: list[str]) -> list[str]:

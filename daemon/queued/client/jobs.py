@@ -60,9 +60,9 @@ class EnqueuedJob:
     """What became of one enqueue.
 
     `id` is None when nothing is stored yet (`at_finish=True`) or at all: `aborted` when a `before_enqueue` callback raised
-    `queued.Abort`, `error` when the job of an `enqueue_many` cannot be stored. An `id` together with an `error` is a job that is stored
-    and whose `after_enqueue` callback failed. `run_at` is an aware UTC moment, None for "at once"; with `wait=` the database's
-    clock decides and this is an estimate by the local one.
+    `queued.Abort`, `error` when the job of an `enqueue_many` cannot be stored. An `id` together with an `error` is a job that is
+    stored and whose `after_enqueue` callback failed. `run_at` is an aware UTC moment, None for "at once"; with `wait=` the
+    database's clock decides and this is an estimate by the local one.
     """
 
     id: int | None
@@ -100,7 +100,7 @@ class Job(Callbacks, Generic[P, R]):
             raise TypeError(f"@queued.job goes above a function (def or async def), not {function!r}")
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise TypeError(
-                f"the job {function.__qualname__} is a generator: calling it would run nothing; return instead of yield"
+                f"the job {function.__qualname__} is a generator: calling it runs nothing; write return for yield"
             )
         functools.update_wrapper(self, function)
         self.function: Callable[P, R] = function
@@ -165,8 +165,8 @@ class Job(Callbacks, Generic[P, R]):
         """Store the job, to run it with these arguments; when this returns, it is durable.
 
         With `connection=` it is stored in that connection's open transaction: durable once that commits, gone if it rolls back. It
-        may be a psycopg 3, sqlite3, SQLAlchemy or Django connection, or a SQLAlchemy session. `at_finish=True`: see
-        `set`. Type checkers check the arguments of `f.set(connection=c).enqueue(…)` more strictly than of `f.enqueue(…, connection=c)`.
+        may be a psycopg 3, sqlite3, SQLAlchemy or Django connection, or a SQLAlchemy session. `at_finish=True`: see `set`. With
+        these options among the arguments type checkers do not check the others; after `f.set(connection=c)` they do.
 
         Inside a job the worker stores it, so the application needs neither driver nor credentials there. Raises `TypeError`
         for arguments that the function does not take, `ArgumentError` for one that cannot be stored (nothing is sent to the
@@ -216,11 +216,11 @@ def job(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 
     `queue`, `priority` (smaller runs first, 32 bits): a value, or a function of the job's arguments. `name`: what is stored to find
     the function again, `module.function` unless given; keep it when the function moves. `retry_on`, `discard_on`: error
-    classes or declarations (`queued.retry_on`, `queued.discard_on`), one or a list. `timeout`: seconds or a `timedelta` that one attempt may
-    take; then `queued.JobTimedOut` is raised in it, and soon after its process is killed.
+    classes or declarations (`queued.retry_on`, `queued.discard_on`), one or a list. `timeout`: seconds or a `timedelta` that one
+    attempt may take; then `queued.JobTimedOut` is raised in it, and soon after its process is killed.
 
-    The daemon runs a job at least once, in another process: its function must be importable there, so it stands at the top level of a
-    module. Raises `ConfigurationError` for options that cannot be and for a name that another function has.
+    The daemon runs a job at least once, in another process: its function must be importable there, so it stands at the top level
+    of a module. Raises `ConfigurationError` for options that cannot be and for a name that another function has.
     """
 
     def declare(function: Callable[..., Any]) -> Job[..., Any]:

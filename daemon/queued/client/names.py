@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 
-class Unreachable(LookupError):
+class UnreachableError(LookupError):
     """The object cannot be found again by a name; the message says why, without naming the object."""
 
 
@@ -40,28 +40,28 @@ def why_unreachable(thing: Any) -> str | None:
 
 
 def reachable_path(thing: Any) -> str:
-    """`module:qualname` of a class, checked to lead back to that very class. Raises `Unreachable`."""
+    """`module:qualname` of a class, checked to lead back to that very class. Raises `UnreachableError`."""
     reason = why_unreachable(thing)
     if reason is not None:
-        raise Unreachable(reason)
+        raise UnreachableError(reason)
     found: Any = sys.modules.get(thing.__module__)
     for name in thing.__qualname__.split("."):
         found = getattr(found, name, None)
     if found is not thing:
-        raise Unreachable(f"is not what {path_of(thing)} names")
+        raise UnreachableError(f"is not what {path_of(thing)} names")
     return f"{module_of(thing)}:{thing.__qualname__}"
 
 
 def resolve(path: str) -> Any:
-    """The object that `reachable_path` gave `path`. Raises `Unreachable` when module or name is gone."""
+    """The object that `reachable_path` gave `path`. Raises `UnreachableError` when module or name is gone."""
     module, _, qualname = path.partition(":")
     try:
         found: Any = importlib.import_module(module)
     except ImportError as error:
-        raise Unreachable(f"{path} cannot be imported: {error}") from error
+        raise UnreachableError(f"{path} cannot be imported: {error}") from error
     for name in qualname.split("."):
         try:
             found = getattr(found, name)
         except AttributeError:
-            raise Unreachable(f"module {module} has no {qualname}") from None
+            raise UnreachableError(f"module {module} has no {qualname}") from None
     return found

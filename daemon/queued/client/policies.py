@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import Any, Literal, Union
+from typing import Any, Literal, TypeAlias
 
 from queued.client.failure import class_path
 from queued.domain.retries import DiscardPolicy, Errors, Policy, RetryPolicy, Wait, error_classes, retry_policy
 
 #: What the options `retry_on=` and `discard_on=` of a job accept: error classes, declarations, or a list that mixes them.
-Declarations = Union[type[BaseException], Policy, Sequence[type[BaseException] | Policy]]
+Declarations: TypeAlias = "type[BaseException] | Policy | Sequence[type[BaseException] | Policy]"
 
 
 def retry_on(
@@ -24,17 +24,18 @@ def retry_on(
 ) -> RetryPolicy:
     """Declare that a job is tried again after one of `errors`, an exception class or a tuple of them.
 
-    `wait` before the next attempt: seconds, a `timedelta`, a function of (attempt) or (attempt, error) that answers either, or "polynomial":
-    attempt⁴ + 2 seconds (3, 18, 83, 258). Up to `jitter` of the wait, a part from 0 to 1, is added at random; a function's
-    answer is taken as it is. `attempts` is how many in all, the first included, or "unlimited". `queue` and `priority` are where the
-    job goes for its next attempt.
+    `wait` before the next attempt: seconds, a `timedelta`, a function of (attempt) or (attempt, error) that answers either, or
+    "polynomial": attempt⁴ + 2 seconds (3, 18, 83, 258). Up to `jitter` of the wait, a part from 0 to 1, is added at random; a
+    function's answer is taken as it is. `attempts` is how many in all, the first included, or "unlimited". `queue` and `priority`
+    are where the job goes for its next attempt.
 
         @queued.job(retry_on=queued.retry_on((ConnectionError, TimeoutError), wait=5, attempts=3))
 
-    Each declaration counts by itself, so an error of another kind does not use up its attempts. The job keeps its id. With the attempts used up the job
-    fails with the last error, after its `after_discard` callbacks. Of several declarations the one nearest to the error's class decides,
-    the last declared among equals. Covers what the job raises, its soft time-out (`queued.JobTimedOut`) included; not the death of its
-    process, which has its own limit. Raises `ConfigurationError` for options that cannot be.
+    Each declaration counts by itself, so an error of another kind does not use up its attempts. The job keeps its id. With the
+    attempts used up the job fails with the last error, after its `after_discard` callbacks. Of several declarations the one nearest
+    to the error's class decides, the last declared among equals. Covers what the job raises, its soft time-out
+    (`queued.JobTimedOut`) included; not the death of its process, which has its own limit. Raises `ConfigurationError` for options
+    that cannot be.
     """
     classes = error_classes(errors, "retry_on")
     return retry_policy(

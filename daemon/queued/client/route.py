@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 from queued.domain.errors import ConfigurationError, DatabaseError, EnqueueError
@@ -67,8 +67,8 @@ def configure(database: str | DatabaseSettings) -> None:
     """Say which database jobs are stored in: a URL, `sqlite:///relative`, `sqlite:////absolute` or `postgresql://…`.
 
     Without it the URL comes from `QUEUED_DATABASE_URL`, else from `database:` of the file that `QUEUED_CONFIG` names. A
-    `queued.domain.settings.DatabaseSettings` sets the schema and the rest as well. Does not connect; each thread that enqueues has a
-    connection of its own, opened when first used.
+    `queued.domain.settings.DatabaseSettings` sets the schema and the rest as well. Does not connect; each thread that enqueues
+    has a connection of its own, opened when first used.
     """
     global _configured, _generation
     from queued.domain.settings import DatabaseSettings
@@ -93,8 +93,7 @@ def database_settings(environment: Mapping[str, str] = os.environ) -> DatabaseSe
     if path:
         from queued.configuration import database_from_file
 
-        settings = database_from_file(path, environment)
-        return replace(settings, url=url) if url else settings
+        return database_from_file(path, None, environment)
     if url:
         return DatabaseSettings(url=url)
     raise ConfigurationError(

@@ -287,6 +287,6 @@ def _one_answer(unsent: Sequence[UnsentJob], at_finish: bool) -> bool:
     own = {one.options.at_finish for one in unsent}
     if len(own) > 1 and not at_finish:
         raise EnqueueError(
-            "enqueue_many: some jobs have at_finish and some do not; give at_finish=True to enqueue_many, or to none"
+            "enqueue_many: some jobs have at_finish and some do not; give at_finish=True to enqueue_many"
         )
     return at_finish or own == {True}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from math import isfinite
-from typing import Any, Literal, Union
+from typing import Any, Literal, TypeAlias
 
 from queued.domain.errors import ConfigurationError
 
@@ -19,8 +19,8 @@ from queued.domain.errors import ConfigurationError
 MAX_WAIT = 3650 * 86400.0
 
 #: Seconds, a timedelta, "polynomial", or a function of (attempt) or (attempt, error) that answers seconds or a timedelta.
-Wait = Union[float, timedelta, Literal["polynomial"], Callable[..., float | timedelta]]
-Errors = Union[type[BaseException], Sequence[type[BaseException]]]
+Wait: TypeAlias = "float | timedelta | Literal['polynomial'] | Callable[..., float | timedelta]"
+Errors: TypeAlias = "type[BaseException] | Sequence[type[BaseException]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class DiscardPolicy:
     key: str
 
 
-Policy = Union[RetryPolicy, DiscardPolicy]
+Policy: TypeAlias = RetryPolicy | DiscardPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Fail:
     exhausted: RetryPolicy | None = None
 
 
-Decision = Union[Retry, Discard, Fail]
+Decision: TypeAlias = Retry | Discard | Fail
 
 
 def decide(

@@ -149,11 +149,12 @@ def _sqlite(connection: sqlite3.Connection) -> Iterator[Session]:
         text = str(error)
         if "no such table" in text:
             raise DatabaseMisconfigured(
-                f"the database of this connection has no queued tables ({text}); it must be the one of `database:`, after `queued migrate`"
+                f"the database of this connection has no queued tables ({text}); "
+                "it must be the one of `database:`, after `queued migrate`"
             ) from error
         if "locked" in text or "busy" in text:
             raise DatabaseUnavailable(
-                f"SQLite: {text}; another process is writing, or this transaction began as a reader"
+                f"SQLite: {text}; another process writes, or this transaction began as a reader"
             ) from error
         raise DatabaseError(f"SQLite: {text}") from error
 
