@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -105,6 +104,7 @@ class Postgresql:
         self._channels: tuple[str, ...] = ()
         self._heard: list[tuple[str, str]] = []
         self._used = 0.0
+        self._dying = False
 
     # connecting
 
@@ -115,12 +115,13 @@ class Postgresql:
         """
         now = time.monotonic()
         if self._connection is not None and now - self._used > 0.5 and not self._connection.closed:
-            # The server's last words come first and the end of the stream after them: read until nothing waits.
-            descriptor = self._connection.fileno()
+            # The server's last words may come a moment before the end of the stream: either ends the connection.
             try:
-                while select.select([descriptor], [], [], 0)[0]:
-                    self._connection.pgconn.consume_input()
+                self._connection.pgconn.consume_input()
+                self._connection.pgconn.notifies()
             except driver().Error:
+                self._dying = True
+            if self._dying:
                 self._connection.close()
         self._used = now
         if self._connection is None or self._connection.closed:
@@ -149,7 +150,9 @@ class Postgresql:
             ) from error
         except pg.Error as error:
             self._refuse(error)
+        self._dying = False
         connection.add_notify_handler(self._hear)
+        connection.add_notice_handler(self._mind)
         return connection
 
     def _refuse(self, error: Exception) -> NoReturn:
@@ -233,6 +236,10 @@ class Postgresql:
     def _hear(self, notify: psycopg.Notify) -> None:
         prefix = f"{self._settings.schema}_"
         self._heard.append((notify.channel.removeprefix(prefix), notify.payload))
+
+    def _mind(self, notice: psycopg.errors.Diagnostic) -> None:
+        # What the server says to an idle connection before it closes it arrives as a notice.
+        self._dying = self._dying or notice.severity_nonlocalized in {"FATAL", "PANIC"}
 
     def wake_fileno(self) -> int | None:
         """The descriptor that becomes readable when a message arrives; None while there is no connection."""
