@@ -20,6 +20,8 @@ Reason = Literal["timeout", "cancel", "stop"]
 
 #: Seconds a job may wait in a runner before it is called back: somebody else may be idle.
 PATIENCE = 0.5
+#: Seconds that a runner may take to be ready for jobs; its worker_start hooks count.
+START_PATIENCE = 10.0
 #: Seconds to wait for the fork server's word on how a runner ended.
 EXIT_WORD = 1.0
 
@@ -61,8 +63,8 @@ class Station:
 
     @classmethod
     def open(cls, path: str, name: str, slots: str, threads: int, tasks: int, *, alone: bool) -> Station:
-        """Have the fork server at `path` fork a runner. Raises OSError or RunnerGone when there is none to be had."""
-        runner = RunnerProcess.start(path, name, slots, threads, tasks, deadline=10.0)
+        """Have the fork server at `path` fork a runner. Raises RunnerRefused or RunnerGone when there is none to be had."""
+        runner = RunnerProcess.start(path, name, slots, threads, tasks, time.monotonic() + START_PATIENCE)
         return cls(runner, max(1, threads + tasks), alone)
 
     @property
@@ -72,7 +74,8 @@ class Station:
 
     def descriptors(self) -> list[int]:
         """What to wait on."""
-        return [self.runner.fileno()]
+        exit_fileno = self.runner.exit_fileno()
+        return [self.runner.fileno()] if exit_fileno < 0 else [self.runner.fileno(), exit_fileno]
 
     def deliver(self, jobs: Iterable[ClaimedJob], now: float) -> None:
         """Hand jobs over, in order."""
@@ -218,5 +221,10 @@ class Station:
         return frames
 
     def close(self) -> None:
-        """Let go of the sockets; a runner that still lives ends by that."""
+        """Let go of the runner and of its slot file. One that still lives ends by that."""
         self.runner.close()
+
+    def forsake(self) -> None:
+        """Kill the runner and leave its slot file to whoever settles its jobs."""
+        self.runner.kill()
+        self.runner.forget()

@@ -22,7 +22,7 @@ from queued.domain.settings import Settings, WorkerSettings
 from queued.processes.identity import hostname
 from queued.processes.outbox import Ended, Outbox, Request
 from queued.processes.role import Role
-from queued.processes.runner_process import RunnerGone
+from queued.processes.runner_process import RunnerGone, RunnerRefused
 from queued.processes.station import PATIENCE, Delivery, Station
 from queued.storage import claimed, queues, ready
 from queued.storage.claimed import CRASH_POLICY
@@ -298,7 +298,7 @@ class Worker(Role):
         try:
             path = os.readlink(self._application_path)
             station = Station.open(path, self.name, slots, threads, tasks, alone=alone)
-        except (OSError, RunnerGone) as error:
+        except (OSError, RunnerGone, RunnerRefused) as error:
             self._open_at = now + 0.2
             emit("runner_not_started", process=self.name, error=str(error))
             return None
@@ -524,18 +524,12 @@ class Worker(Role):
             self._retry_at = now + self.outage.failed(error)
 
     def close(self) -> None:
-        unsettled = self._crashed or any(not station.idle for station in self._stations())
         for station in self._stations():
-            if not station.idle:
-                station.runner.kill()
-            station.close()
+            if station.idle and not self._crashed:
+                station.close()
+            else:
+                station.forsake()
         self._main, self._alone = None, [None] * MOST_ALONE
-        if not unsettled:
-            for path in self._slots:
-                try:
-                    os.unlink(path)
-                except FileNotFoundError:
-                    pass
 
 
 def new_job(frame: Mapping[str, Any]) -> NewJob:
