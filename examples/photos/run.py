@@ -149,7 +149,7 @@ def run(chosen: argparse.Namespace, daemon: Daemon) -> int:
     """Do it all; the caller stops the daemon."""
     pictures = chosen.pictures.resolve()
     name = re.sub(r"[^\w.-]+", "-", "-".join(pictures.parts[-2:])).strip("-.") or "pictures"
-    folder = Folder(daemon, pictures, chosen.data.resolve() / "site" / name, chosen.python.absolute())
+    folder = Folder(daemon, pictures, chosen.data.resolve() / "site" / name)
     found = folder.pictures() if pictures.is_dir() else {}
     if not found and chosen.once:
         raise ExampleError(f"There are no pictures in {pictures}.")
@@ -188,7 +188,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     chosen.data.mkdir(parents=True, exist_ok=True)
-    daemon = Daemon(chosen.data.resolve())
+    daemon = Daemon(chosen.data.resolve(), chosen.python.absolute())
     status = 1
     try:
         status = run(chosen, daemon)

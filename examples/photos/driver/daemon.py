@@ -24,14 +24,16 @@ class ExampleError(Exception):
 
 
 class Daemon:
-    """`queued start` with this example's configuration, as a child of this program."""
+    """`queued start` with this example's configuration, as a child of this program. `python` runs the jobs."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, python: Path) -> None:
+        self.python = python
         self.log_path = data / "daemon.log"
         self.environment = {
             **os.environ,
             "QUEUED_CONFIG": str(EXAMPLE / "queue.yml"),
             "QUEUED_ENV": "development",
+            "PHOTOS_INTERPRETER": str(python),
             "QUEUED_DATABASE_URL": f"sqlite:///{data / 'queued.sqlite3'}",
         }
         self.process: subprocess.Popen[bytes] | None = None

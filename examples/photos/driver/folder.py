@@ -21,13 +21,12 @@ Job = dict[str, Any]
 
 
 class Folder:
-    """The pictures below `path`, sent to `daemon` as jobs that write to `site`. `python` is the example's interpreter."""
+    """The pictures below `path`, sent to `daemon` as jobs that write to `site`."""
 
-    def __init__(self, daemon: Daemon, path: Path, site: Path, python: Path) -> None:
+    def __init__(self, daemon: Daemon, path: Path, site: Path) -> None:
         self.daemon = daemon
         self.path = path
         self.site = site
-        self.python = python
         self.sent: dict[Path, Stamp] = {}
         self.refused: dict[str, str] = {}
         self.first_id = 0
@@ -46,7 +45,9 @@ class Folder:
         """One job for each picture, by the example's own script in its own environment."""
         names = [str(path) for path in pictures]
         for start in range(0, len(names), BATCH):
-            done = self.daemon.run([self.python, EXAMPLE / "enqueue.py", str(self.site), *names[start : start + BATCH]])
+            done = self.daemon.run(
+                [self.daemon.python, EXAMPLE / "enqueue.py", str(self.site), *names[start : start + BATCH]]
+            )
             if done.returncode:
                 raise ExampleError(f"The pictures could not be enqueued.\n{done.stderr.strip()}")
             told = json.loads(done.stdout)

@@ -1,0 +1,119 @@
+"""The example does its work as a person would see it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "examples/photos"
+PICTURES = sorted(path for path in (EXAMPLE / "pictures").iterdir() if path.suffix in {".jpg", ".png"})
+
+Run = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    """Start the example with the interpreter of the tests, its data in the test's directory."""
+    started: list[subprocess.Popen[str]] = []
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("QUEUED_")}
+    path = os.pathsep.join(filter(None, [str(ROOT / "daemon"), inherited.get("PYTHONPATH")]))
+    environment = {**inherited, "PYTHONPATH": path, "XDG_RUNTIME_DIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+
+    def start(*arguments: str | Path) -> subprocess.Popen[str]:
+        common = ["--data", tmp_path / "data", "--python", sys.executable]
+        process = subprocess.Popen(
+            [sys.executable, EXAMPLE / "run.py", *common, *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(60)
+    log = tmp_path / "data/daemon.log"
+    print(log.read_text() if log.exists() else "no log")
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    output, _ = process.communicate(timeout=100)
+    return process.returncode, output
+
+
+def variants(data: Path) -> list[Path]:
+    return sorted(data.glob("site/*/pictures/*/*.jpg"))
+
+
+def test_one_run_makes_every_variant_and_the_page_and_a_second_run_works_too(run: Run, tmp_path: Path) -> None:
+    for _ in range(2):
+        status, output = finish(run("--once"))
+        assert status == 0, output
+        assert f"{len(PICTURES)}/{len(PICTURES)} pictures" in output
+        assert re.search(rf"Jobs done +{2 * len(PICTURES)} ", output), output
+        assert re.search(r"Jobs failed +0$", output, re.MULTILINE)
+        assert re.search(r"Jobs retried +0$", output, re.MULTILINE)
+        assert len(variants(tmp_path / "data")) == 3 * len(PICTURES)
+        [page] = tmp_path.glob("data/site/*/index.html")
+        assert str(page) in output
+        assert page.read_text().count("<figure>") == len(PICTURES)
+
+
+def test_a_broken_picture_is_a_failed_job_that_is_explained_and_the_others_are_made(run: Run, tmp_path: Path) -> None:
+    status, output = finish(run("--once", "--pictures", EXAMPLE / "broken"))
+    assert status == 1, output
+    assert re.search(r"Jobs failed +1$", output, re.MULTILINE)
+    assert "queuectl jobs show" in output
+    assert "truncated.jpg is not a whole picture" in output
+    assert {path.name for path in variants(tmp_path / "data")} == {"large.jpg", "medium.jpg", "thumbnail.jpg"}
+    assert len(variants(tmp_path / "data")) == 3
+
+
+def test_a_folder_without_pictures_is_said_to_be_one(run: Run, tmp_path: Path) -> None:
+    status, output = finish(run("--once", "--pictures", tmp_path))
+    assert status == 1
+    assert f"There are no pictures in {tmp_path}" in output
+
+
+def test_it_serves_the_page_takes_up_new_pictures_and_stops_at_ctrl_c(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    shutil.copy(PICTURES[0], folder)
+    process = run("--pictures", folder, "--port", "0")
+    assert process.stdout is not None
+    heard = ""
+    while not (address := re.search(r"http://127\.0\.0\.1:\d+/", heard)):
+        line = process.stdout.readline()
+        assert line, heard
+        heard += line
+
+    def page() -> str:
+        with urllib.request.urlopen(address[0], timeout=10) as answer:
+            return str(answer.read(), "utf-8")
+
+    assert page().count("<figure>") == 1
+    shutil.copy(PICTURES[1], folder)
+    deadline = time.monotonic() + 30
+    while page().count("<figure>") != 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    status, output = finish(process)
+    assert status == 0, output
+    assert "Stopping" in output
