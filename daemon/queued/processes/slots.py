@@ -1,0 +1,105 @@
+"""Reading the slot file of a runner: what it was doing, also when nobody is left to ask."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import struct
+from dataclasses import dataclass
+from time import monotonic, sleep
+from typing import Any
+
+from queued.runner.slots import HEADER, JOURNAL, MAGIC, SLOT, VERSION, WORD, process_start_time
+
+__all__ = ["Slot", "SlotFile", "kill_and_wait", "kill_process", "process_start_time", "read"]
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One running attempt. `started` is CLOCK_MONOTONIC seconds, comparable on one host between two boots."""
+
+    job_id: int
+    lease: int
+    started: float
+
+
+@dataclass(frozen=True, slots=True)
+class SlotFile:
+    """What a slot file says.
+
+    `outcomes` are attempts that had ended and were not sent, as in an `out` frame. Such a job is not among the `slots`,
+    even when the runner died before it could free the slot.
+    """
+
+    pid: int
+    start_time: int
+    slots: tuple[Slot, ...]
+    outcomes: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def running(self) -> dict[int, int]:
+        """The lease of each job that was running."""
+        return {slot.job_id: slot.lease for slot in self.slots}
+
+    @property
+    def alive(self) -> bool:
+        """Whether the runner still is a process, a zombie included."""
+        return process_start_time(self.pid) == self.start_time
+
+
+def read(path: str) -> SlotFile | None:
+    """The file's content; None when it is missing or is not a slot file."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+        magic, version, pid, start_time, count = HEADER.unpack_from(data)
+        if magic != MAGIC or version != VERSION:
+            return None
+        journal = HEADER.size + SLOT.size * count
+        slots = tuple(Slot(*fields) for fields in SLOT.iter_unpack(data[HEADER.size : journal]) if fields[0])
+        (length,) = WORD.unpack_from(data, journal)
+        if length > JOURNAL:
+            return None
+        start = journal + WORD.size
+        outcomes = tuple(json.loads(b"[" + data[start : start + length] + b"]"))
+    except (OSError, ValueError, OverflowError, struct.error):
+        return None
+    finished = {(outcome["id"], outcome["lease"]) for outcome in outcomes}
+    running = tuple(slot for slot in slots if (slot.job_id, slot.lease) not in finished)
+    return SlotFile(pid, start_time, running, outcomes)
+
+
+def kill_process(pid: int, start_time: int) -> None:
+    """Kill the process and its group, if the pid still is that process's."""
+    if process_start_time(pid) != start_time:
+        return
+    for kill in (os.killpg, os.kill):  # the second for the moment between fork and setsid
+        try:
+            kill(pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+
+def kill_and_wait(file: SlotFile, timeout: float = 5.0) -> bool:
+    """Kill the runner with what it has started; False when it still runs after `timeout` seconds.
+
+    For whoever takes over the jobs of a worker that died. A runner that was reaped long ago is no trouble, and one that is
+    a zombie runs no more.
+    """
+    kill_process(file.pid, file.start_time)
+    deadline = monotonic() + timeout
+    while _runs(file):
+        if monotonic() >= deadline:
+            return False
+        sleep(0.002)
+    return True
+
+
+def _runs(file: SlotFile) -> bool:
+    try:
+        with open(f"/proc/{file.pid}/stat", "rb") as stat:
+            state = stat.read().rpartition(b")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state not in (b"Z", b"X") and file.alive

@@ -1,0 +1,96 @@
+"""The bookkeeping around each attempt, the same for threads and tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic, sleep
+from typing import Any
+
+from .capture import Capture
+from .channel import Channel
+from .guest import Guest, Port
+from .outcome import Delivery, escaped, render
+from .output import Output
+from .slots import Slots
+
+#: Seconds that an attempt may take from its first entry here to the job's own code.
+_BEGINNING = 0.5
+
+#: An attempt's name: a job's id and the lease.
+Key = tuple[int, int]
+
+#: Has the soft exception raised in the attempt; False when it has ended.
+Interrupt = Callable[[Key, type[BaseException]], bool]
+
+
+class Attempts:
+    """What runs at this moment, told to the slot file before an attempt and to the worker after it."""
+
+    def __init__(
+        self, guest: Guest, port: Port, channel: Channel, slots: Slots, output: Output, capture: Capture
+    ) -> None:
+        self.guest = guest
+        self.port = port
+        self.channel = channel
+        self._slots = slots
+        self._output = output
+        self._capture = capture
+        self._interrupts: dict[Key, Interrupt] = {}
+        self._reasons: dict[Key, str] = {}
+        self._coroutines: dict[str, bool] = {}
+
+    @property
+    def running(self) -> int:
+        """How many attempts run."""
+        return len(self._interrupts)
+
+    def is_coroutine(self, delivery: Delivery) -> bool:
+        """Whether the job is an `async def`. A job that the client does not know is for `perform` to fail."""
+        name: str = delivery["class"]
+        known = self._coroutines.get(name)
+        if known is None:
+            try:
+                known = self.guest.is_coroutine(name)
+            except Exception:
+                return False
+            self._coroutines[name] = known
+        return known
+
+    def begin(self, index: int, delivery: Delivery, interrupt: Interrupt) -> float:
+        """The attempt starts in slot `index`. Returns the moment."""
+        job, lease = delivery["id"], delivery["lease"]
+        start = monotonic()
+        self._slots.begin(index, job, lease, start)
+        self._output.running[index] = job
+        self._interrupts[job, lease] = interrupt
+        return start
+
+    def end(
+        self, index: int, delivery: Delivery, start: float, result: dict[str, Any] | BaseException, more: bool
+    ) -> None:
+        """The attempt has ended; `more` jobs wait. Its slot is free when this returns."""
+        end = monotonic()
+        job = delivery["id"]
+        key = (job, delivery["lease"])
+        self._interrupts.pop(key, None)
+        reason = self._reasons.pop(key, None) if self._reasons else None
+        if isinstance(result, BaseException):
+            result = escaped(result, reason)
+        self._output.finish_job(job)
+        self._capture.finish_job(job)
+        self.channel.finish(render(delivery, start, end, result), more)
+        # Only now: a crash in between must find the outcome or the slot, and may find both.
+        self._slots.end(index)
+        self._output.running.pop(index, None)
+
+    def interrupt(self, key: Key, reason: str) -> bool:
+        """Have the soft exception for `reason` raised in a running attempt; False when it does not run."""
+        exception = self.guest.soft_exception(reason)
+        deadline = monotonic() + _BEGINNING
+        while (interrupt := self._interrupts.get(key)) is not None:
+            self._reasons.setdefault(key, reason)
+            if interrupt(key, exception) or monotonic() > deadline:
+                return True
+            sleep(0.001)
+        self._reasons.pop(key, None)
+        return False

@@ -1,0 +1,74 @@
+"""The application's side: its own client library, found at run time, and what we ask of it."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any, Protocol, cast
+
+from . import wire
+from .outcome import Delivery
+
+#: The client's module that speaks with a runner. The name of a module of the application's, never imported by our own `import`.
+MODULE = "queued.client.guest"
+
+
+class Port(Protocol):
+    """What an attempt may ask of its runner."""
+
+    def enqueue(self, jobs: list[dict[str, Any]]) -> list[int]:
+        """Store jobs now, through the worker; waits for their ids."""
+
+    def stopping(self) -> bool:
+        """Whether a stop is near."""
+
+
+class Guest(Protocol):
+    """`queued.client.guest`, as docs/design.md describes it."""
+
+    PROTOCOL: int
+
+    def load(self, modules: list[str]) -> None: ...
+    def manifest(self) -> dict[str, Any]: ...
+    def is_coroutine(self, class_name: str) -> bool: ...
+    def perform(self, delivery: Delivery, port: Port) -> dict[str, Any]: ...
+    async def aperform(self, delivery: Delivery, port: Port) -> dict[str, Any]: ...
+    def run_hooks(self, event: str, info: dict[str, Any]) -> None: ...
+    def soft_exception(self, reason: str) -> type[BaseException]: ...
+
+
+def refusal() -> type[Exception]:
+    """What a job expects to be raised when an enqueue fails: the client's own error, where it has one."""
+    errors = sys.modules.get("queued.domain.errors")
+    found = getattr(errors, "EnqueueError", None)
+    return found if isinstance(found, type) and issubclass(found, Exception) else RuntimeError
+
+
+class ClientError(Exception):
+    """The application's `queued` cannot work with this daemon."""
+
+
+def find(directory: str) -> Guest:
+    """Import the application's own client; only where it has none, the one in `directory`, after everything else."""
+    try:
+        module = importlib.import_module(MODULE)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (MODULE + ".").startswith(error.name + "."):
+            raise
+        if "queued" in sys.modules and getattr(sys.modules["queued"], "__file__", None):
+            place = sys.modules["queued"].__file__
+            raise ClientError(
+                f"the application imports another package as `queued`, from {place}: "
+                "install queued-jobs in its environment, or remove the other one"
+            ) from None
+        sys.modules.pop("queued", None)
+        sys.path.append(directory)
+        importlib.invalidate_caches()
+        module = importlib.import_module(MODULE)
+    protocol = getattr(module, "PROTOCOL", None)
+    if protocol != wire.PROTOCOL:
+        raise ClientError(
+            f"the application has a `queued` that speaks protocol {protocol}, from {module.__file__}; this daemon speaks "
+            f"{wire.PROTOCOL}: install the same release of queued-jobs in the application's environment"
+        )
+    return cast(Guest, module)

@@ -1,0 +1,86 @@
+"""Frames: four bytes of length, then JSON. Bytes in, messages out; no socket in here, both ends use this file."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+Message = dict[str, Any]
+
+#: Said in `hello` and `loaded`; a client with another number cannot be served.
+PROTOCOL = 1
+
+#: Bytes of JSON in one frame. A longer one is a fault of the sender, and would hold up everything behind it.
+LIMIT = 64 * 1024 * 1024
+
+_LENGTH = struct.Struct(">I")
+
+# Escaped to ASCII, so that lone surrogates in an error's text travel as they are and never fail to encode.
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+class WireError(Exception):
+    """What arrived, or was about to be sent, is not a frame of this protocol. The connection cannot be used further."""
+
+
+def payload(message: Mapping[str, Any]) -> bytes:
+    """The message as JSON, without its length. Raises TypeError or ValueError when JSON cannot hold it."""
+    return _encode(message).encode("ascii")
+
+
+def frame(body: bytes) -> bytes:
+    """The JSON text with its length before it."""
+    if len(body) > LIMIT:
+        raise WireError(f"a frame of {len(body)} bytes is too long; {LIMIT} bytes are the limit")
+    return _LENGTH.pack(len(body)) + body
+
+
+def encode(message: Mapping[str, Any]) -> bytes:
+    """One message as bytes to send. Raises WireError when it is longer than a frame may be."""
+    return frame(payload(message))
+
+
+class Decoder:
+    """Turns bytes, cut anywhere, into messages."""
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        self._limit = limit
+        self._buffer = bytearray()
+
+    @property
+    def waiting(self) -> int:
+        """Bytes of a frame that is not complete. More than 0 at the end of a stream means that its end is missing."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> list[Message]:
+        """Take bytes; return the messages that they complete, oldest first. Raises WireError at the first bad frame."""
+        buffer = self._buffer
+        buffer += data
+        messages: list[Message] = []
+        start = 0
+        while len(buffer) - start >= 4:
+            (length,) = _LENGTH.unpack_from(buffer, start)
+            if length > self._limit:
+                raise WireError(f"a frame of {length} bytes was announced; {self._limit} bytes are the limit")
+            end = start + 4 + length
+            if len(buffer) < end:
+                break
+            messages.append(_message(bytes(buffer[start + 4 : end])))
+            start = end
+        if start:
+            del buffer[:start]
+        return messages
+
+
+def _message(body: bytes) -> Message:
+    try:
+        message = json.loads(body)
+    except ValueError as error:
+        raise WireError(f"a frame is not JSON: {error}: {body[:80]!r}") from None
+    except RecursionError:
+        raise WireError(f"a frame is nested too deeply: {body[:80]!r}") from None
+    if not isinstance(message, dict) or not isinstance(message.get("t"), str):
+        raise WireError(f'a frame is not an object with a type "t": {body[:80]!r}')
+    return message
