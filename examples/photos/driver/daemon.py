@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,14 +90,21 @@ class Daemon:
         """What `queuectl jobs show` tells a person about a job."""
         return self.run([sys.executable, "-m", "queued", "jobs", "show", str(job)]).stdout.rstrip()
 
-    def run(self, command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
-        """Run a program with the daemon's environment, out of reach of Ctrl-C."""
+    def run_in_example(self, script: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run a script of the example with its own interpreter. An application needs the database's URL and no more."""
+        environment = {name: value for name, value in self.environment.items() if name != "QUEUED_CONFIG"}
+        return self.run([self.python, EXAMPLE / script, *arguments], environment)
+
+    def run(
+        self, command: Sequence[str | Path], environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program, out of reach of Ctrl-C."""
         return subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            env=self.environment,
+            env=environment or self.environment,
             check=False,
             start_new_session=True,
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from driver.daemon import EXAMPLE, Daemon, ExampleError
+from driver.daemon import Daemon, ExampleError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 #: So many pictures go on one command line: the kernel limits its length.
@@ -45,9 +45,7 @@ class Folder:
         """One job for each picture, by the example's own script in its own environment."""
         names = [str(path) for path in pictures]
         for start in range(0, len(names), BATCH):
-            done = self.daemon.run(
-                [self.daemon.python, EXAMPLE / "enqueue.py", str(self.site), *names[start : start + BATCH]]
-            )
+            done = self.daemon.run_in_example("enqueue.py", self.site, *names[start : start + BATCH])
             if done.returncode:
                 raise ExampleError(f"The pictures could not be enqueued.\n{done.stderr.strip()}")
             told = json.loads(done.stdout)
