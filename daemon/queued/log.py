@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TextIO
 
 from queued import telemetry
+from queued.domain.jobs import Failure
 
 Level = Literal["debug", "info", "warning", "error"]
 LEVELS: Mapping[str, int] = {"debug": 10, "info": 20, "warning": 30, "warn": 30, "error": 40, "critical": 40}
@@ -46,6 +47,8 @@ def _error(error: Any) -> str:
         frames = traceback.extract_tb(error.__traceback__)
         place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
         return f"{type(error).__name__}: {error}{place}"
+    if isinstance(error, Failure):
+        return f"{error.error_class}: {error.message}"
     if isinstance(error, Mapping):
         place = f"{error['file']}:{error['line']}: " if error.get("file") else ""
         return f"{place}{error.get('class', 'error')}: {error.get('message', '')}"
@@ -120,6 +123,16 @@ def _retried(data: Mapping[str, Any]) -> str:
     return f"{_job(data)} runs again in {float(data.get('wait', 0.0)):.1f} s: {_job_error(data)}"
 
 
+def _with_jobs(text: str) -> Callable[[Mapping[str, Any]], str]:
+    """The text, and which jobs it concerns."""
+
+    def words(data: Mapping[str, Any]) -> str:
+        jobs = f" ({_jobs(len(data['jobs']))}: {_ids(data['jobs'])})" if data.get("jobs") else ""
+        return text.format_map(_Data(data)) + jobs
+
+    return words
+
+
 #: Each event: its level and its words. A text is filled from the event's data.
 LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] = {
     # supervisor
@@ -137,6 +150,7 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
     ),
     "registered_again": ("warning", "The supervisor's own registration was gone; registered again"),
     "deregister_failed": ("warning", "Left its registration behind, a later supervisor clears it: {error}"),
+    "process_pruned": ("warning", "{reason}; clearing up after it"),
     "orphaned": ("warning", "The supervisor has died; finishing and stopping"),
     "actor_died": ("warning", _retry),
     "actor_fatal": ("error", _fatal),
@@ -155,11 +169,14 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
     "reloaded": ("info", "Reloaded: every actor runs with the new configuration and code"),
     "reload_failed": ("error", "Not reloaded, everything runs on as before: {reason}"),
     # application and runners
-    "application_loaded": ("info", "Application loaded ({facts})"),
+    "application_loaded": ("info", "Loaded the application (pid: {pid}, Python {python}, {jobs} kinds of job)"),
     "application_failed": ("error", lambda data: f"The application does not load: {_error(data['error'])}"),
     "hook_failed": ("error", lambda data: f"Hook {data['hook']}: {_error(data['error'])}"),
     "runner_started": ("debug", "Started a runner (pid: {pid})"),
-    "runner_died": ("warning", "The runner {pid} died: {reason}"),
+    "runner_not_started": ("debug", "No runner yet: {error}"),
+    "runner_died": ("warning", _with_jobs("The runner {pid} died: {reason}")),
+    "runner_killed": ("warning", _with_jobs("Killed the runner {pid}: a job in it did not end when told to")),
+    "runner_remains": ("error", "The runner {pid} was killed and is still there; it hangs in the kernel"),
     # jobs
     "dispatched": ("debug", lambda data: f"Made {_jobs(data['count'])} ready"),
     "claimed": ("debug", lambda data: f"Claimed {_jobs(data['count'])}"),
@@ -174,16 +191,18 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
     ),
     "job_output": (_output_level, _output),
     "job_failed": ("error", lambda data: f"{_job(data)} failed: {_job_error(data)}"),
-    "job_retried": ("warning", _retried),
+    "job_retry": ("warning", _retried),
+    "job_interrupted": ("warning", lambda data: f"{_job(data)} is told to end ({data['reason']})"),
+    "job_released": ("info", lambda data: f"{_job(data)} ready again, untouched"),
     "job_discarded": ("warning", lambda data: f"{_job(data)} discarded: {_job_error(data)}"),
     "job_crashed": ("error", _crashed),
-    "job_timed_out": ("error", lambda data: f"{_job(data)} ran longer than its timeout"),
     "job_cancelled": ("info", lambda data: f"{_job(data)} cancelled"),
     "stale_outcome": (
         "warning",
         "job={job_id} ended here as {kind}, but its lease {lease} had been given to another: refused",
     ),
-    "job_finished": ("debug", lambda data: f"{_job(data)} finished"),
+    "outcome_lost": ("error", lambda data: f"{_job(data)}: how it ended cannot be stored: {_error(data['error'])}"),
+    "job_done": ("debug", lambda data: f"{_job(data)} done in {data['duration']:.3f} s"),
 }
 
 
@@ -221,6 +240,10 @@ def configure(level: str = "info", stream: TextIO | None = None) -> Callable[[],
     lock = threading.Lock()
 
     def write(name: str, data: dict[str, Any]) -> None:
+        # Before any word is made: at full speed there are tens of thousands of these a second.
+        known = LINES.get(name)
+        if known is not None and isinstance(known[0], str) and LEVELS[known[0]] < least:
+            return
         chosen, text = word(name, data)
         if LEVELS[chosen] < least:
             return

@@ -247,7 +247,17 @@ def test_an_actor_that_dies_while_stopping_is_not_replaced() -> None:
 def test_threads_that_do_not_stop_end_the_whole_process() -> None:
     story = Story(APPLICATION, WORKER, threads=True).running()
     story.tell(StopAsked())
-    assert story.do(Tick(), after=7.0) == [Abandon(1)]
+    assert story.do(Tick(), after=7.0) == [Kill("worker-1")]
+    assert story.do(Tick(), after=4.9) == []
+    assert story.do(Tick(), after=0.1) == [Abandon(1)]
+    assert story.do(Tick(), after=1.0) == []
+
+
+def test_threads_that_drop_what_they_have_let_the_process_end_in_order() -> None:
+    story = Story(APPLICATION, WORKER, threads=True).running()
+    assert story.do(StopAsked(immediate=True)) == [Kill("worker-1")]
+    assert story.do(Exited("worker-1", "ended")) == [Stop("application-1")]
+    assert story.do(Exited("application-1", "ended")) == [Finish(1)]
 
 
 # Silence

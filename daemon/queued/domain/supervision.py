@@ -19,7 +19,8 @@ An actor (the application's fork server, a dispatcher, a worker, the scheduler) 
   when the last is RUNNING; when it fails the old generation stays as it was.
 - A stop is graceful first; a second one, or the deadline, kills. The application goes last.
 - An actor that has been silent for too long is killed and then treated as any other that exited. Threads cannot be
-  killed: there the whole process gives up (`Abandon`), and whatever watches over it starts it again.
+  killed, only told to drop what they have: when that does not help, the whole process gives up (`Abandon`), and whatever
+  watches over it starts it again.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ STEADY_AFTER = 10.0
 REMIND_EVERY = 60.0
 #: Seconds the application has to go once it was told to, after everybody else has gone.
 APPLICATION_GRACE = 5.0
+#: Seconds that threads have, once told to drop everything, before the whole process is given up.
+THREAD_GRACE = 5.0
 #: Seconds a scheduler holds back at boot so that workers come before it, as long as the application is still loading.
 SCHEDULER_PATIENCE = 10.0
 #: The longest wait before a start is tried again.
@@ -189,7 +192,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """End this actor now."""
+    """End this actor now; a thread is told to drop what it has."""
 
     key: str
 
@@ -451,8 +454,11 @@ class _Turn:
         if self.now >= self.state.deadline and self.state.stage == "stopping" and alive:
             if others:
                 self.say("shutdown_timeout_exceeded", actors=[actor.key for actor in others])
-            self.state = replace(self.state, stage="killing", deadline=inf)
+            self.state = replace(self.state, stage="killing")
             self.kill_actors()
+        elif self.now >= self.state.deadline and others and self.state.threads:
+            self.state = replace(self.state, stage="finished", deadline=inf)
+            self.effects.append(Abandon(CUT_OFF))
         elif not others and any(actor.state != "STOPPING" for actor in alive):
             self.state = replace(self.state, deadline=self.now + APPLICATION_GRACE)
             for actor in alive:
@@ -497,9 +503,10 @@ class _Turn:
         cut_off = any(actor.kind != "application" for actor in alive)
         self.state = replace(self.state, cut_off=self.state.cut_off or cut_off, deadline=inf)
         if cut_off and self.state.threads:
-            self.effects.append(Abandon(CUT_OFF))
-            return
+            self.state = replace(self.state, deadline=self.now + THREAD_GRACE)
         for actor in alive:
+            if actor.kind == "application" and cut_off and self.state.threads:
+                continue  # threads that drop what they have still speak to it
             if actor.state != "STOPPING":
                 actor = self.move(actor, "STOPPING", remind_at=inf)
             self.effects.append(Kill(actor.key))

@@ -48,6 +48,7 @@ class Dispatcher(Role):
             arrivals = scheduled.dispatch(session, self.dispatcher.batch_size)
             full = len(arrivals) >= self.dispatcher.batch_size
             next_due = 0.0 if full else scheduled.next_due(session)
+        self.outage.succeeded()
         if arrivals:
             self.store.ring(arrivals)
             emit("dispatched", process=self.name, count=len(arrivals))

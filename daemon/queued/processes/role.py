@@ -14,13 +14,13 @@ import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from queued.domain.errors import DatabaseUnavailable
+from queued.domain.errors import DatabaseError, DatabaseUnavailable
 from queued.domain.settings import Settings
 from queued.processes.heartbeat import Heartbeat, RegistrationLost
 from queued.processes.identity import hostname, identity
 from queued.processes.outage import Outage
 from queued.processes.wakeup import Wakeup
-from queued.storage import processes
+from queued.storage import claimed, processes
 from queued.storage.store import Store, open_store
 from queued.telemetry import emit
 
@@ -91,7 +91,10 @@ class Role:
         """Called once, after the registration and before the first poll."""
 
     def poll(self) -> float:
-        """Do one turn; the seconds until the next. May raise DatabaseUnavailable: the next turn comes after a while."""
+        """Do one turn; the seconds until the next. May raise DatabaseUnavailable: the next turn comes after a while.
+
+        Says `self.outage.succeeded()` when the database has answered.
+        """
         raise NotImplementedError
 
     def wait(self, seconds: float) -> bool:
@@ -119,6 +122,10 @@ class Role:
             self._loop()
             if self.process_id:
                 self._leave()
+        except RegistrationLost:
+            self.close()
+            self._settle_after_loss()
+            raise
         finally:
             self.close()
             self.store.close()
@@ -173,11 +180,9 @@ class Role:
 
     def _turn(self) -> float:
         try:
-            seconds = self.poll()
+            return self.poll()
         except DatabaseUnavailable as error:
             return self.outage.failed(error)
-        self.outage.succeeded()
-        return seconds
 
     def _beat(self, now: float) -> None:
         try:
@@ -201,13 +206,29 @@ class Role:
         else:
             self.drain()
         try:
-            with self.store.transaction() as session:
-                processes.deregister(session, self.process_id)
+            self._settle("its process stopped")
         except DatabaseUnavailable as error:
-            # The row, and what is still claimed, is what the supervisor or the next one on this host tidies up.
+            # The row, and what is still claimed, is what the supervisor or the next one on this host settles.
             emit("deregister_failed", error=str(error), **self._facts())
             return
         emit("process_stopped", **self._facts())
+
+    def _settle_after_loss(self) -> None:
+        """Between being declared dead and noticing it we may have claimed more; with our row gone nobody else would look."""
+        try:
+            self._settle("its process had been declared dead")
+        except DatabaseError as error:
+            emit("deregister_failed", error=str(error), **self._facts())
+
+    def _settle(self, why: str) -> None:
+        """Give back what is still claimed and delete our row, in one transaction. Nothing of ours runs any more."""
+        with self.store.transaction() as session:
+            recovered = claimed.recover(
+                session, self.process_id, {}, why, self.settings.crash_limit, hostname(), self.name
+            )
+        self.store.ring(recovered.arrivals)
+        if recovered.released:
+            emit("jobs_released", ids=recovered.released, why=why, process=self.name)
 
     def _facts(self) -> dict[str, Any]:
         return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from queued.domain.errors import QueuedError
@@ -21,22 +22,27 @@ class _Carried:
     wakeup: Wakeup = field(default_factory=Wakeup)
     thread: threading.Thread | None = None
     clean: bool = False
+    done: bool = False
     reason: str = "ended"
 
 
 class ThreadHost:
-    """Carries actors as threads. They are daemon threads: the end of the process does not wait for one that hangs."""
+    """Carries actors as threads. They are daemon threads: the end of the process does not wait for one that hangs.
+
+    `ended` is called, from the thread, when one has ended: what SIGCHLD is for processes.
+    """
 
     kind = "async"
 
-    def __init__(self) -> None:
+    def __init__(self, ended: Callable[[], None]) -> None:
+        self._ended = ended
         self._carried: dict[str, _Carried] = {}
 
     def start(self, role: Role) -> int:
         """Start a thread named after the role."""
         read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         carried = _Carried(role, write)
-        carried.thread = threading.Thread(target=_live, args=(carried,), name=role.name, daemon=True)
+        carried.thread = threading.Thread(target=self._live, args=(carried,), name=role.name, daemon=True)
         self._carried[role.name] = carried
         carried.thread.start()
         return read
@@ -55,7 +61,8 @@ class ThreadHost:
         """Collect the threads that have ended."""
         ended = []
         for name, carried in list(self._carried.items()):
-            if carried.thread is not None and not carried.thread.is_alive():
+            if carried.done and carried.thread is not None:
+                carried.thread.join()
                 del self._carried[name]
                 carried.wakeup.close()
                 ended.append(Exit(name, carried.clean, carried.reason))
@@ -65,16 +72,23 @@ class ThreadHost:
         """Our own pid."""
         return os.getpid()
 
-
-def _live(carried: _Carried) -> None:
-    role = carried.role
-    try:
-        role.run(carried.wakeup, Liveness(carried.write))
-        carried.clean = True
-    except RegistrationLost as error:
-        carried.reason = str(error)
-    except BaseException as error:
-        carried.reason = f"{type(error).__name__}: {error}"
-        emit("process_failed", process=role.name, kind=role.kind, error=error, expected=isinstance(error, QueuedError))
-    finally:
-        os.close(carried.write)
+    def _live(self, carried: _Carried) -> None:
+        role = carried.role
+        try:
+            role.run(carried.wakeup, Liveness(carried.write))
+            carried.clean = True
+        except RegistrationLost as error:
+            carried.reason = str(error)
+        except BaseException as error:
+            carried.reason = f"{type(error).__name__}: {error}"
+            emit(
+                "process_failed",
+                process=role.name,
+                kind=role.kind,
+                error=error,
+                expected=isinstance(error, QueuedError),
+            )
+        finally:
+            carried.done = True
+            os.close(carried.write)
+            self._ended()

@@ -1,0 +1,65 @@
+"""Crew: which actors a configuration asks for, and how each is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from queued.domain.settings import Settings, WorkerSettings
+from queued.domain.supervision import Limits, Place
+from queued.processes.dispatcher import Dispatcher
+from queued.processes.role import Role, new_name
+from queued.processes.runtime import Runtime
+from queued.processes.worker import Worker
+
+#: Seconds beyond `shutdown_timeout` and `interrupt_grace` in which a worker kills its runner and gives its jobs back.
+STOP_MARGIN = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Berth:
+    """What a role is made from: its place, the settings of its generation, who supervises it, and where."""
+
+    place: Place
+    settings: Settings
+    supervisor: str
+    runtime: Runtime
+
+
+Make = Callable[[Berth], Role]
+
+
+def plan_of(settings: Settings) -> tuple[Place, ...]:
+    """The places of a configuration: `application`, `dispatcher-1`, `worker-1`, `worker-2`, …
+
+    The application is loaded only where there are workers: nobody else needs it.
+    """
+    places = [Place(f"dispatcher-{number}", "dispatcher") for number, _ in enumerate(settings.dispatchers, 1)]
+    workers = _workers(settings)
+    places += [Place(f"worker-{number}", "worker") for number, _ in enumerate(workers, 1)]
+    if workers and settings.app is not None:
+        places.insert(0, Place("application", "application"))
+    return tuple(places)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """How long and how often, by a configuration."""
+    grace = settings.shutdown_timeout + settings.interrupt_grace + STOP_MARGIN
+    return Limits(start_retries=settings.start_retries, stop_grace=grace)
+
+
+def make_role(berth: Berth) -> Role:
+    """The role of a place, under a name of its own."""
+    number = int(berth.place.key.rpartition("-")[2]) - 1
+    # A role's files lie in the directory of its own supervisor, which is removed with it.
+    settings = replace(berth.settings, runtime_directory=str(berth.runtime.directory))
+    if berth.place.kind == "dispatcher":
+        return Dispatcher(new_name("dispatcher"), settings, settings.dispatchers[number], berth.supervisor)
+    worker = _workers(settings)[number]
+    name = new_name(worker.name or "worker")
+    return Worker(name, settings, worker, str(berth.runtime.application), berth.supervisor)
+
+
+def _workers(settings: Settings) -> list[WorkerSettings]:
+    """One entry for each worker: `processes: 3` is three of them, in either mode, for their runners are processes anyway."""
+    return [worker for worker in settings.workers for _ in range(worker.processes)]

@@ -1,0 +1,152 @@
+"""What becomes of the jobs of a process that is gone.
+
+Its runners are killed first and waited for: a job that is given away must not still be running here. Their slot files say
+exactly which jobs were running, and those crashed; how others had ended without anybody hearing of it, and that is stored.
+All the rest go back to ready, untouched.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from queued.domain.errors import DatabaseError, DatabaseUnavailable
+from queued.domain.jobs import Failure, Outcome
+from queued.processes import slots
+from queued.processes.identity import is_local
+from queued.processes.slots import SlotFile
+from queued.processes.worker import new_job
+from queued.storage import claimed
+from queued.storage.claimed import Recovered
+from queued.storage.session import Row
+from queued.storage.store import Store
+from queued.telemetry import emit
+
+#: Seconds to wait for a killed runner to be gone. Only a process that hangs in the kernel takes longer.
+PATIENCE = 5.0
+
+
+def recover(store: Store, process: Row, reason: str, crash_limit: int, *, blame: bool = True) -> Recovered:
+    """Settle the claims of a dead process and delete its row; announce what is ready again.
+
+    Without `blame` (we stopped it on purpose) nothing counts as crashed. Raises DatabaseUnavailable; then nothing is
+    settled, and it may be called again. Idempotent.
+    """
+    paths = slot_files(process) if is_local(process["identity"]) else []
+    end_runners(paths)
+    files = read(paths)
+    outcomes = [outcome_of(frame) for file in files for frame in file.outcomes]
+    running = running_jobs(files) if blame else {}
+    try:
+        recovered = _settle(store, process, outcomes, running, reason, crash_limit)
+    except DatabaseUnavailable:
+        raise
+    except DatabaseError:
+        # An outcome that cannot be stored must not keep the other jobs from being settled: that one runs again.
+        recovered = _settle(store, process, [], running, reason, crash_limit)
+    remove(paths)
+    return recovered
+
+
+def give_back(store: Store, process: Row, reason: str) -> Recovered:
+    """Make all its claims ready again, without blame, and delete its row; its runners are the caller's to freeze and kill."""
+    return _settle(store, process, [], {}, reason, crash_limit=0)
+
+
+def slot_files(process: Row) -> list[Path]:
+    """Where the runners of this process say what they run: `metadata["slots"]`."""
+    try:
+        metadata = json.loads(process["metadata"])
+    except (TypeError, ValueError):
+        return []
+    named = metadata.get("slots", []) if isinstance(metadata, dict) else []
+    return [Path(path) for path in named if isinstance(path, str)]
+
+
+def read(paths: Iterable[Path]) -> list[SlotFile]:
+    """The slot files that are there."""
+    return [file for path in paths if (file := slots.read(str(path))) is not None]
+
+
+def running_jobs(files: Sequence[SlotFile]) -> dict[int, int] | None:
+    """The lease of each job that was running; None when there is no file to tell, and the database has to."""
+    return {slot.job_id: slot.lease for file in files for slot in file.slots} if files else None
+
+
+def end_runners(paths: Iterable[Path], patience: float = PATIENCE) -> None:
+    """Kill the runners that these files name, with all they have started, and return when they are gone."""
+    files = read(paths)
+    for file in files:
+        slots.kill_process(file.pid, file.start_time)
+    for file in files:
+        if not slots.kill_and_wait(file, patience):
+            emit("runner_remains", pid=file.pid)
+
+
+def freeze_runners(paths: Iterable[Path]) -> None:
+    """Stop the runners that these files name where they stand, so that they can be settled before they are killed."""
+    for file in read(paths):
+        if file.alive:
+            try:
+                os.killpg(file.pid, signal.SIGSTOP)
+            except (ProcessLookupError, PermissionError):
+                pass
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Slot files whose claims are settled have nothing more to say."""
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+def outcome_of(frame: Mapping[str, Any]) -> Outcome:
+    """How an attempt ended, as its runner noted it; its moments are of this host's monotonic clock, which we share."""
+    error = frame.get("error")
+    return Outcome(
+        job_id=frame["id"],
+        lease=frame["lease"],
+        kind=frame["kind"],
+        duration=max(0.0, frame["end"] - frame["start"]),
+        ended_ago=max(0.0, time.monotonic() - frame["end"]),
+        failure=None
+        if error is None
+        else Failure(error["class"], error["message"], tuple(error.get("backtrace") or ())),
+        wait=float(frame.get("wait") or 0.0),
+        policy=frame.get("policy"),
+        queue=frame.get("queue"),
+        priority=frame.get("priority"),
+        enqueue=tuple(new_job(job) for job in frame.get("enqueue") or ()),
+    )
+
+
+def _settle(
+    store: Store,
+    process: Row,
+    outcomes: Sequence[Outcome],
+    running: dict[int, int] | None,
+    reason: str,
+    crash_limit: int,
+) -> Recovered:
+    worker = claimed.Worker(process["hostname"], process["name"])
+    with store.transaction() as session:
+        report = claimed.finish(session, outcomes, worker) if outcomes else claimed.Report()
+        recovered = claimed.recover(
+            session, process["id"], running, reason, crash_limit, process["hostname"], process["name"]
+        )
+    store.ring([*report.arrivals, *recovered.arrivals])
+    if recovered.crashed or recovered.failed or recovered.released or recovered.cancelled:
+        emit(
+            "jobs_recovered",
+            process=process["name"],
+            reason=reason,
+            crashed=recovered.crashed,
+            failed=recovered.failed,
+            released=recovered.released,
+            cancelled=recovered.cancelled,
+        )
+    return recovered

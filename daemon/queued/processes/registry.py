@@ -1,0 +1,215 @@
+"""The supervisor's dealings with the database: its own registration, and the jobs of processes that are gone.
+
+Nothing here waits for a database that is away: what could not be done stays noted and is tried again at a later `tick`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from queued.domain.errors import DatabaseUnavailable
+from queued.domain.settings import Settings
+from queued.processes import recovery, runtime
+from queued.processes.heartbeat import Contact, Heartbeat
+from queued.processes.identity import hostname, identity, is_gone
+from queued.processes.outage import Outage
+from queued.storage import processes
+from queued.storage.session import Row
+from queued.storage.store import Store, open_store
+from queued.telemetry import emit
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A process of ours that has ended and may have left claims. Without `blame` we ended it on purpose."""
+
+    name: str
+    reason: str
+    blame: bool
+
+
+class Registry:
+    """What one supervisor knows and does about registered processes."""
+
+    def __init__(self, name: str, kind: str, settings: Settings) -> None:
+        self.name = name
+        self.kind = kind
+        self.settings = settings
+        self.store: Store = open_store(settings.database, label=name)
+        self.process_id = 0
+        self._heartbeat = Heartbeat(settings.heartbeat_interval)
+        self._contact = Contact()
+        self._outage = Outage(process=name)
+        self._ended: list[Ended] = []
+        self._settled_all = False
+        self._not_before = 0.0
+
+    def enter(self) -> None:
+        """Bring the schema up to date and register. Raises every DatabaseError: at boot the caller decides."""
+        migrations = self.store.migrate()
+        if migrations:
+            emit("migrated", process=self.name, migrations=migrations)
+        self._register()
+        emit("process_started", **self._facts())
+
+    def ended(self, name: str, reason: str, blame: bool) -> None:
+        """A process that we started has ended; `tick` settles what it left."""
+        self._ended.append(Ended(name, reason, blame))
+        self._not_before = min(self._not_before, time.monotonic() + 0.1)
+
+    def tick(self) -> None:
+        """Do what is due: settle ended processes at once, beat and look for dead ones every interval."""
+        now = time.monotonic()
+        beat = self._heartbeat.due(now)
+        if now < self._not_before or not (beat or self._ended or not self._settled_all):
+            return
+        try:
+            if beat:
+                self._beat(now)
+            self._settle_ended()
+            if beat or not self._settled_all:
+                self._settle_dead(now)
+        except DatabaseUnavailable as error:
+            self._contact.lost()
+            self._not_before = now + self._outage.failed(error)
+        else:
+            self._contact.made(now)
+            self._outage.succeeded()
+
+    def rest(self) -> float:
+        """Seconds until a tick has something to do."""
+        now = time.monotonic()
+        due = 0.0 if self._ended or not self._settled_all else self._heartbeat.rest(now)
+        return max(due, self._not_before - now)
+
+    def leave(self) -> bool:
+        """Settle what is left and deregister; False, and said, when the database is away: a later supervisor does it then."""
+        try:
+            self._settle_ended()
+            with self.store.transaction() as session:
+                processes.deregister(session, self.process_id)
+        except DatabaseUnavailable as error:
+            emit("deregister_failed", error=str(error), **self._facts())
+            return False
+        finally:
+            self.store.close()
+        emit("process_stopped", **self._facts())
+        return True
+
+    def give_back(self, names: list[str]) -> None:
+        """Release the jobs of these processes, which live on as threads of this one until it ends in a moment.
+
+        Their runners are frozen before and killed after: frozen they cannot start or end a job, and the worker's
+        thread cannot take their death for a crash.
+        """
+        rows = []
+        with self.store.transaction() as session:
+            for name in names:
+                row = processes.find(session, name)
+                rows += [] if row is None else [row]
+        paths = [path for row in rows for path in recovery.slot_files(row)]
+        recovery.freeze_runners(paths)
+        try:
+            for row in rows:
+                recovery.give_back(self.store, row, "its process was stopped")
+        finally:
+            recovery.end_runners(paths)
+        recovery.remove(paths)
+
+    def before_fork(self) -> None:
+        """Close the connection: SQLite forbids one across a fork, PostgreSQL would mix two processes' words."""
+        self.store.close()
+
+    def _register(self) -> None:
+        with self.store.transaction() as session:
+            self.process_id = processes.register(
+                session,
+                name=self.name,
+                kind=self.kind,
+                supervisor=None,
+                pid=os.getpid(),
+                hostname=hostname(),
+                identity=identity(),
+                metadata={},
+            )
+        self._heartbeat.registered(time.monotonic())
+
+    def _beat(self, now: float) -> None:
+        with self.store.transaction(durable=False) as session:
+            known = processes.beat(session, self.process_id)
+        if known:
+            self._heartbeat.beaten(now)
+        else:
+            # It has no jobs that could have been given away, and its actors need somebody who watches over them.
+            self._register()
+            emit("registered_again", process=self.name)
+
+    def _settle_ended(self) -> None:
+        while self._ended:
+            ended = self._ended[0]
+            with self.store.reading() as session:
+                row = processes.find(session, ended.name)
+            if row is not None:  # else it has deregistered itself, and everything of it is in order
+                self._recover(row, ended.reason, ended.blame)
+            del self._ended[0]
+
+    def _settle_dead(self, now: float) -> None:
+        with self.store.reading() as session:
+            rows = processes.alive(session)
+        # After an outage everybody looks dead: only after a whole threshold of unbroken contact do beats count.
+        watched = self._contact.unbroken(now, self.settings.alive_threshold)
+        for row in rows:
+            if row["name"] == self.name:
+                continue
+            if is_gone(row["pid"], row["identity"]):
+                self._prune(row, f"{row['kind']} {row['name']} (pid {row['pid']}) is gone")
+            elif watched and row["age"] > self.settings.alive_threshold:
+                self._prune(row, f"{row['kind']} {row['name']} was not heard of for {row['age']:.0f} s")
+        if not self._settled_all:
+            self._settled_all = True
+            runtime.sweep(self.settings.runtime_directory)
+
+    def _prune(self, row: Row, reason: str) -> None:
+        emit("process_pruned", pruned=row["name"], reason=reason, process=self.name)
+        self._recover(row, reason, blame=True)
+
+    def _recover(self, row: Row, reason: str, blame: bool) -> None:
+        recovery.recover(self.store, row, reason, self.settings.crash_limit, blame=blame)
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "process": self.name,
+            "kind": self.kind,
+            "pid": os.getpid(),
+            "hostname": hostname(),
+            "process_id": self.process_id,
+            "metadata": {},
+        }
+
+
+def wait_for_database(
+    enter: Callable[[], None], rest: Callable[[float], bool], patience: float, say_every: float = 5.0
+) -> bool:
+    """Call `enter` until it succeeds. False when `rest` says that it is not wanted any more.
+
+    Raises DatabaseUnavailable after `patience` seconds; every other error at once, for trying again will not help.
+    """
+    started = said_at = time.monotonic()
+    attempts = 0
+    while True:
+        try:
+            enter()
+            return True
+        except DatabaseUnavailable as error:
+            now = time.monotonic()
+            if now - started >= patience:
+                raise
+            if attempts == 0 or now - said_at >= say_every:
+                emit("database_waiting", error=str(error), seconds=now - started)
+                said_at = now
+        attempts += 1
+        if not rest(min(1.0, 0.1 * 2.0 ** min(attempts - 1, 5))):
+            return False

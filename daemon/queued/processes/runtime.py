@@ -1,0 +1,76 @@
+"""A supervisor's own directory under `runtime_directory`: sockets, slot files, and the lock that says it lives."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from pathlib import Path
+
+from queued.domain.errors import ConfigurationError
+
+#: The lock of a supervisor's directory. Its children hold it too, so it is free when the last of them has gone.
+LOCK = "lock"
+#: The name under which workers find the fork server that is in force: a symbolic link, replaced in one step.
+APPLICATION = "app.sock"
+
+
+class Runtime:
+    """One supervisor's directory, 0700, made by `make` and locked for as long as the supervisor or a child of it lives."""
+
+    def __init__(self, directory: Path, lock: int) -> None:
+        self.directory = directory
+        self._lock = lock
+
+    @classmethod
+    def make(cls, parent: str, name: str) -> Runtime:
+        """Make the directory. Raises ConfigurationError when that cannot be."""
+        directory = Path(parent).absolute() / name
+        try:
+            directory.parent.mkdir(parents=True, exist_ok=True)
+            directory.mkdir(mode=0o700)
+            lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            raise ConfigurationError(
+                f"runtime_directory: {parent} cannot be used ({error.strerror}: {error.filename}); "
+                "make it, or name one that this user may write"
+            ) from error
+        return cls(directory, lock)
+
+    @property
+    def application(self) -> Path:
+        """Where a worker connects to ask for a runner: always the fork server that is in force."""
+        return self.directory / APPLICATION
+
+    def switch(self, socket: Path) -> None:
+        """Let `application` lead to this socket from now on. It may be followed, or read: it is absolute."""
+        fresh = self.directory / f"{APPLICATION}.new"
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(socket)
+        fresh.replace(self.application)
+
+    def remove(self) -> None:
+        """Remove the directory, unless a slot file is left: it holds what a later supervisor must know."""
+        if not any(self.directory.glob("*.slots")):
+            shutil.rmtree(self.directory, ignore_errors=True)
+        os.close(self._lock)
+
+
+def sweep(parent: str) -> None:
+    """Remove the directories of supervisors that are gone with all their children.
+
+    Called when everything that those left in the database is settled: their slot files have nothing more to say.
+    """
+    for lock in Path(parent).absolute().glob(f"supervisor-*/{LOCK}"):
+        try:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            continue  # another user's, or another supervisor is sweeping too
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(lock.parent, ignore_errors=True)
+        except BlockingIOError:
+            pass  # it lives
+        finally:
+            os.close(descriptor)
