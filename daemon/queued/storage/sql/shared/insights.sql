@@ -49,7 +49,7 @@ GROUP BY process_id;
 -- name: processes
 SELECT id, name, kind, supervisor, pid, hostname, metadata, started_at, last_heartbeat_at, {now} AS now_at
 FROM queued.processes
-ORDER BY hostname, started_at, id;
+ORDER BY id;
 
 -- name: list_all
 -- The newest jobs, each with the state that its tables tell.

@@ -1,0 +1,231 @@
+"""queuectl jobs retry, discard and cancel: each job ends up on one side, and is told of plainly."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from cli.conftest import Hand, Program, job, states
+from queued.domain.lanes import Lanes
+from queued.domain.queues import Selector
+from queued.storage import claimed, operators, ready
+from queued.storage.store import Store, open_store
+
+
+def failed_job(store: Store, worker: Hand, **fields: Any) -> int:
+    (job_id,) = store.enqueue([job(fields.pop("name", "app.work"), **fields)])
+    worker.fail(job_id)
+    return job_id
+
+
+def test_a_retried_job_keeps_its_id_and_its_attempts_go_on(ctl: Program, store: Store, worker: Hand) -> None:
+    job_id = failed_job(store, worker, queue="mail", priority=5)
+    told = ctl("jobs", "retry", job_id)
+    assert (told.status, told.out) == (0, f"job {job_id}: ready again\n")
+    shown = ctl("jobs", "show", job_id, "--json").json
+    assert (shown["state"], shown["attempt"], shown["queue"], shown["priority"]) == ("ready", 2, "mail", 5)
+    assert [(entry["attempt"], entry["counted"]) for entry in shown["attempts"]] == [(1, False)]
+    (again,) = worker.claim()
+    assert (again.id, again.attempt, dict(again.counters)) == (job_id, 2, {})
+
+
+def test_retry_wakes_workers(ctl: Program, store: Store, worker: Hand, database_url: str) -> None:
+    job_id = failed_job(store, worker, queue="mail")
+    listener = open_store(database_url)
+    bell = listener.listen(["ready"])
+    bell.drain()
+    with listener.reading() as session:
+        session.one("insights.now")
+    ctl("jobs", "retry", job_id)
+    heard = wait_for_messages(bell)
+    listener.close()
+    assert any(channel == "ready" and text.endswith(" mail") for channel, text in heard)
+
+
+def wait_for_messages(bell: Any) -> list[tuple[str, str]]:
+    import select
+    import time
+
+    deadline = time.monotonic() + 10
+    heard: list[tuple[str, str]] = []
+    while not heard and time.monotonic() < deadline:
+        descriptor = bell.fileno()
+        if descriptor is not None:
+            select.select([descriptor], [], [], 0.1)
+        heard = bell.drain()
+    return heard
+
+
+@pytest.mark.parametrize(
+    ("action", "end", "reason"),
+    [
+        ("retry", None, "it is ready already"),
+        ("retry", "done", "it has ended"),
+        ("retry", "retry", "it is scheduled and runs when it is due"),
+        ("retry", "running", "it runs at this moment"),
+        ("discard", "running", "use queuectl jobs cancel"),
+        ("discard", "done", "it has ended"),
+        ("cancel", "failed", "use queuectl jobs discard"),
+        ("cancel", "done", "it has ended"),
+    ],
+)
+def test_what_the_state_forbids_is_refused_with_the_reason(
+    ctl: Program, store: Store, worker: Hand, action: str, end: str | None, reason: str
+) -> None:
+    (job_id,) = store.enqueue([job()])
+    if end is not None:
+        (found,) = worker.claim()
+        if end != "running":
+            worker.end(found, end)
+    before = states(ctl)
+    told = ctl("jobs", action, job_id)
+    assert told.status == 5
+    assert reason in told.err
+    assert states(ctl) == before
+
+
+@pytest.mark.parametrize("state", ["ready", "scheduled", "failed"])
+def test_a_discarded_job_does_not_run(ctl: Program, store: Store, worker: Hand, state: str) -> None:
+    (job_id,) = store.enqueue([job(wait=600.0 if state == "scheduled" else None)])
+    if state == "failed":
+        worker.fail(job_id)
+    assert ctl("jobs", "discard", job_id).status == 0
+    assert states(ctl) == {job_id: "discarded"}
+    assert worker.claim() == []
+
+
+@pytest.mark.parametrize("wait", [None, 600.0])
+def test_a_waiting_job_is_cancelled_at_once(ctl: Program, store: Store, worker: Hand, wait: float | None) -> None:
+    (job_id,) = store.enqueue([job(wait=wait)])
+    told = ctl("jobs", "cancel", job_id)
+    assert (told.status, told.out) == (0, f"job {job_id}: cancelled\n")
+    assert states(ctl) == {job_id: "cancelled"}
+    assert worker.claim() == []
+
+
+def test_a_running_job_is_asked_to_end_and_its_worker_is_told(
+    ctl: Program, store: Store, worker: Hand, database_url: str
+) -> None:
+    (job_id,) = store.enqueue([job()])
+    (found,) = worker.claim()
+    listener = open_store(database_url)
+    bell = listener.listen(["control"])
+    bell.drain()
+    with listener.reading() as session:
+        session.one("insights.now")
+    told = ctl("jobs", "cancel", job_id)
+    heard = wait_for_messages(bell)
+    listener.close()
+    assert told.status == 0
+    assert "asked to end" in told.out
+    assert ("control", f"cancel {job_id}") in heard
+    with store.reading() as session:
+        assert claimed.cancellations(session, worker.id) == {(job_id, found.lease)}
+    shown = ctl("jobs", "show", job_id)
+    assert "Cancel asked" in shown.out
+    worker.end(found, "cancelled")
+    assert states(ctl) == {job_id: "cancelled"}
+
+
+def test_some_done_and_some_not_is_exit_code_1(ctl: Program, store: Store, worker: Hand) -> None:
+    good = failed_job(store, worker)
+    (ready,) = store.enqueue([job()])
+    told = ctl("jobs", "retry", good, ready, 4711, "--json")
+    assert told.status == 1
+    assert told.json["done"] == [good]
+    assert told.json["missing"] == [4711]
+    assert [(entry["id"], entry["state"]) for entry in told.json["refused"]] == [(ready, "ready")]
+
+
+def test_only_unknown_ids_is_exit_code_4(ctl: Program) -> None:
+    told = ctl("jobs", "discard", 4711)
+    assert (told.status, told.err) == (4, "job 4711: there is no such job\n")
+
+
+def test_filters_choose_jobs_and_ask_first(ctl: Program, store: Store, worker: Hand) -> None:
+    ids = [failed_job(store, worker, name=name) for name in ("photos.a", "photos.b", "mail.c")]
+    asked = ctl("jobs", "retry", "--class", "photos.*")
+    assert asked.status == 1
+    assert "2 jobs match; give --yes" in asked.err
+    planned = ctl("jobs", "retry", "--class", "photos.*", "--dry-run", "--json").json
+    assert planned == {"action": "retry", "dry_run": True, "would": ids[:2]}
+    assert set(states(ctl).values()) == {"failed"}
+    done = ctl("jobs", "retry", "--class", "photos.*", "--yes")
+    assert done.status == 0
+    assert states(ctl) == {ids[0]: "ready", ids[1]: "ready", ids[2]: "failed"}
+
+
+def test_many_jobs_are_done_in_batches_and_told_in_numbers(ctl: Program, store: Store) -> None:
+    ids = store.enqueue(
+        [job(queue=f"q{n % 7}", priority=n % 3, wait=900.0 if n % 5 == 0 else None) for n in range(1200)]
+    )
+    told = ctl("jobs", "discard", "--queue", "q*", "--yes")
+    assert (told.status, told.out) == (0, "1200 jobs discarded\n")
+    with store.reading() as session:
+        counted = [session.one(f"insights.count_{table}", cap=5000) for table in ("ready", "scheduled")]
+    assert [row["n"] for row in counted if row] == [0, 0]
+    assert len(ctl("jobs", "list", "--state", "discarded", "--limit", 2000, "--json").json["jobs"]) == len(ids)
+
+
+@pytest.mark.parametrize("words", [["jobs", "retry"], ["jobs", "retry", "1", "--queue", "x"], ["jobs", "retry", "0"]])
+def test_neither_ids_nor_filters_or_both_is_a_usage_error(ctl: Program, words: list[str]) -> None:
+    assert ctl(*words).status == 2
+
+
+@pytest.mark.parametrize("action", ["discard", "cancel"])
+def test_a_job_that_a_worker_takes_meanwhile_is_on_one_side_only(store: Store, database_url: str, action: str) -> None:
+    rounds = 40
+    ids = store.enqueue([job() for _ in range(rounds)])
+    worker = Hand(open_store(database_url), "worker-race")
+    taken: list[int] = []
+
+    def claim_all() -> None:
+        for _ in range(rounds):
+            taken.extend(found.id for found in worker.claim(1))
+
+    thread = threading.Thread(target=claim_all)
+    thread.start()
+    ended, refused = set(), set()
+    for job_id in ids:
+        with store.transaction() as session:
+            acted = (operators.discard if action == "discard" else operators.cancel_waiting)(session, [job_id])
+        ended.update(acted.done)
+        refused.update(job_id for job_id, state in acted.refused.items() if state == "running")
+    thread.join(30)
+    worker.store.close()
+    assert not thread.is_alive()
+    assert ended | refused == set(ids)
+    assert not ended & set(taken)
+    assert refused == set(taken)
+
+
+def test_a_cancel_waits_for_the_claim_that_is_under_way_and_then_asks_the_worker(
+    store: Store, worker: Hand, database_url: str
+) -> None:
+    (job_id,) = store.enqueue([job()])
+    other = open_store(database_url)
+    started, told = threading.Event(), []
+
+    def cancel() -> None:
+        with other.transaction() as session:
+            started.set()
+            told.append(operators.cancel_one(session, job_id))
+
+    thread = threading.Thread(target=cancel)
+    lanes = Lanes(Selector.parse(["*"]))
+    with store.transaction() as session:
+        lanes.searched(ready.lanes(session), 0.0, 0.0)
+        (found,), _ = ready.claim(session, lanes.marks(), 1, worker.id, 1)
+        thread.start()
+        # On PostgreSQL the cancel has begun and waits for the row; on SQLite it waits for the file before it begins.
+        started.wait(0.5)
+        thread.join(0.3)
+    thread.join(30)
+    other.close()
+    assert [acted.interrupted for acted in told] == [[job_id]]
+    worker.end(found)
+    with store.transaction() as session:
+        again = operators.cancel_one(session, job_id)
+    assert again.refused == {job_id: "finished"}

@@ -1,0 +1,178 @@
+"""queuectl jobs list and show: what is where, and why."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import pytest
+
+from cli.conftest import Hand, Program, job
+from queued.storage.store import Store
+
+TRACEBACK = (
+    "Traceback (most recent call last):",
+    '  File "/srv/venv/lib/python3.12/site-packages/queued/client/performing.py", line 80, in perform',
+    "    return function(*args)",
+    '  File "/srv/photos/photos/jobs.py", line 12, in make_variant',
+    "    picture = open_picture(path)",
+    '  File "/srv/venv/lib/python3.12/site-packages/PIL/Image.py", line 3305, in open',
+    "    raise UnidentifiedImageError(msg)",
+    "OSError: image file is truncated",
+)
+
+
+def make_one_of_each(store: Store, worker: Hand) -> dict[str, int]:
+    """A job in every state; ids by state."""
+    ids = store.enqueue([job(f"app.{state}") for state in ("finished", "discarded", "cancelled", "failed", "running")])
+    made = dict(zip(("finished", "discarded", "cancelled", "failed", "running"), ids, strict=True))
+    ends = {"finished": "done", "discarded": "discarded", "cancelled": "cancelled", "failed": "failed"}
+    for claimed in worker.claim():
+        state = claimed.class_name.removeprefix("app.")
+        if state in ends:
+            worker.end(claimed, ends[state])
+    made["ready"], made["scheduled"] = store.enqueue([job("app.ready", queue="mail"), job("app.scheduled", wait=600.0)])
+    return made
+
+
+def test_every_job_is_listed_newest_first_with_its_state(ctl: Program, store: Store, worker: Hand) -> None:
+    made = make_one_of_each(store, worker)
+    told = ctl("jobs", "list", "--json").json
+    assert {entry["state"]: entry["id"] for entry in told["jobs"]} == made
+    ids = [entry["id"] for entry in told["jobs"]]
+    assert ids == sorted(ids, reverse=True)
+    assert all(entry["class"] == f"app.{entry['state']}" for entry in told["jobs"])
+
+
+@pytest.mark.parametrize("state", ["ready", "scheduled", "running", "failed", "finished", "discarded", "cancelled"])
+def test_a_list_of_one_state_holds_that_state_only(ctl: Program, store: Store, worker: Hand, state: str) -> None:
+    made = make_one_of_each(store, worker)
+    (entry,) = ctl("jobs", "list", "--json", "--state", state).json["jobs"]
+    assert (entry["id"], entry["state"]) == (made[state], state)
+    when = datetime.fromisoformat(entry["state_at"].replace("Z", "+00:00"))
+    limit = 700 if state == "scheduled" else 60
+    assert abs((when - datetime.now(timezone.utc)).total_seconds()) < limit
+
+
+def test_filters_narrow_by_queue_class_and_time(ctl: Program, store: Store) -> None:
+    store.enqueue([job("photos.thumbnail", queue="images"), job("photos.large", queue="images-slow"), job("mail.send")])
+
+    def listed(*words: str) -> set[str]:
+        return {entry["class"] for entry in ctl("jobs", "list", "--json", *words).json["jobs"]}
+
+    assert listed("--class", "photos.*") == {"photos.thumbnail", "photos.large"}
+    assert listed("--class", "PHOTOS.*") == set()
+    assert listed("--queue", "images") == {"photos.thumbnail"}
+    assert listed("--queue", "images*", "--state", "ready") == {"photos.thumbnail", "photos.large"}
+    assert listed("--queue", "images", "--state", "ready") == {"photos.thumbnail"}
+    assert listed("--since", "1h") == {"photos.thumbnail", "photos.large", "mail.send"}
+    assert listed("--since", "2099-01-01") == set()
+
+
+def test_pages_follow_each_other_without_a_gap(ctl: Program, store: Store) -> None:
+    ids = store.enqueue([job(f"app.n{n % 2}", priority=n % 3) for n in range(25)])
+    for words in ((), ("--state", "ready"), ("--state", "ready", "--queue", "default"), ("--class", "app.n*")):
+        seen: list[int] = []
+        before: list[object] = []
+        while True:
+            told = ctl("jobs", "list", "--json", "--limit", 7, *words, *before).json
+            seen += [entry["id"] for entry in told["jobs"]]
+            if told["next_before"] is None:
+                break
+            before = ["--before", told["next_before"]]
+        assert seen == sorted(ids, reverse=True), words
+
+
+def test_the_text_says_how_to_see_more(ctl: Program, store: Store) -> None:
+    ids = store.enqueue([job() for _ in range(3)])
+    told = ctl("jobs", "list", "--limit", 2)
+    assert told.err == f"2 listed; more: --before {ids[1]}\n"
+    assert len(told.out.splitlines()) == 3
+    nothing = ctl("jobs", "list", "--state", "failed")
+    assert (nothing.status, nothing.out, nothing.err) == (0, "", "no job matches\n")
+
+
+def test_a_failing_picture_is_explained(ctl: Program, store: Store, worker: Hand) -> None:
+    (job_id,) = store.enqueue(
+        [job("photos.make_variant", arguments='{"args":["/in/broken.jpg"],"kwargs":{"size":"large"}}')]
+    )
+    worker.fail(job_id, message="image file is truncated", backtrace=TRACEBACK)
+    told = ctl("jobs", "show", job_id)
+    assert told.status == 0
+    assert f"job {job_id} – failed" in told.out
+    assert "photos.make_variant('/in/broken.jpg', size='large')" in told.out
+    assert "app.Broken: image file is truncated" in told.out
+    assert 'File "/srv/photos/photos/jobs.py", line 12, in make_variant' in told.out
+    assert "PIL/Image.py" not in told.out
+    assert "(1 frame of libraries; --full shows all)" in told.out
+    assert f"queuectl jobs retry {job_id}" in told.out
+    assert f"queuectl jobs discard {job_id}" in told.out
+    assert "PIL/Image.py" in ctl("jobs", "show", job_id, "--full").out
+
+
+def test_show_tells_a_program_everything(ctl: Program, store: Store, worker: Hand) -> None:
+    (job_id,) = store.enqueue([job("app.work", arguments='{"args":[1],"kwargs":{}}', options='{"timeout":3}')])
+    worker.fail(job_id, message="no", backtrace=TRACEBACK)
+    told = ctl("jobs", "show", job_id, "--json").json
+    assert told["state"] == "failed"
+    assert told["arguments"] == {"args": [1], "kwargs": {}}
+    assert told["call"] == "app.work(1)"
+    assert told["options"] == {"timeout": 3}
+    assert told["error"]["class"] == "app.Broken"
+    assert told["error"]["backtrace"] == list(TRACEBACK)
+    (attempt,) = told["attempts"]
+    assert (attempt["attempt"], attempt["hostname"], attempt["process"]) == (1, "here", "worker-1")
+    assert attempt["counted"] is True
+
+
+def test_every_state_says_what_can_be_done(ctl: Program, store: Store, worker: Hand) -> None:
+    made = make_one_of_each(store, worker)
+    expected = {
+        "ready": "queuectl jobs cancel",
+        "scheduled": "queuectl jobs cancel",
+        "running": "queuectl jobs cancel",
+        "failed": "queuectl jobs retry",
+        "finished": "nothing can be done",
+        "discarded": "nothing can be done",
+        "cancelled": "nothing can be done",
+    }
+    for state, job_id in made.items():
+        told = ctl("jobs", "show", job_id)
+        assert f"– {state}" in told.out
+        assert expected[state] in told.out.rpartition("\n\n")[2], state
+
+
+def test_a_job_that_waits_in_a_paused_queue_says_so(ctl: Program, store: Store) -> None:
+    (job_id,) = store.enqueue([job(queue="two words")])
+    ctl("queues", "pause", "two words")
+    assert "queuectl queues resume 'two words'" in ctl("jobs", "show", job_id).out
+
+
+def test_a_job_that_a_retry_moved_to_another_lane_is_found(ctl: Program, store: Store, worker: Hand) -> None:
+    from queued.domain.jobs import Failure, Outcome
+    from queued.storage import claimed
+
+    (job_id,) = store.enqueue([job(queue="fast")])
+    (found,) = worker.claim()
+    moved = Outcome(found.id, found.lease, "retry", failure=Failure("E", "m"), policy="p", queue="slow", priority=9)
+    with store.transaction() as session:
+        claimed.finish(session, [moved], claimed.Worker("here", "worker-1"))
+    told = ctl("jobs", "show", job_id, "--json").json
+    assert (told["state"], told["queue"], told["priority"], told["attempt"]) == ("ready", "slow", 9, 2)
+    assert ctl("jobs", "cancel", job_id).status == 0
+    assert ctl("jobs", "show", job_id, "--json").json["state"] == "cancelled"
+
+
+def test_an_unknown_job_is_a_sentence_and_exit_code_4(ctl: Program) -> None:
+    told = ctl("jobs", "show", 4711)
+    assert told.status == 4
+    assert told.err.startswith("queuectl: there is no job 4711")
+    assert told.out == ""
+
+
+def test_an_error_text_cannot_steer_the_terminal(ctl: Program, store: Store, worker: Hand) -> None:
+    (job_id,) = store.enqueue([job()])
+    worker.fail(job_id, message="\x1b]0;owned\x07 \u202egnp.exe", backtrace=("\x1b[2J",))
+    for words in (("jobs", "show", job_id), ("jobs", "list")):
+        told = ctl(*words)
+        assert not {"\x1b", "\x07", "\u202e"} & set(told.out)
+        assert "\\x1b]0;owned" in told.out

@@ -1,0 +1,158 @@
+"""queuectl status, queues and processes."""
+
+from __future__ import annotations
+
+import json
+
+from cli.conftest import Hand, Program, job
+from queued.storage import processes
+from queued.storage.store import Store
+
+
+def age(store: Store, process_id: int, seconds: int) -> None:
+    """Make a process look silent for so long."""
+    backend = store.backend
+    if store.dialect == "sqlite":
+        text = f"UPDATE queued_processes SET last_heartbeat_at = last_heartbeat_at - {seconds * 1_000_000}"
+    else:
+        text = f"UPDATE queued.processes SET last_heartbeat_at = last_heartbeat_at - interval '{seconds} seconds'"
+    backend.connection().execute(f"{text} WHERE id = {process_id}")
+
+
+def register(store: Store, name: str, kind: str, supervisor: str | None, metadata: dict[str, object]) -> int:
+    with store.transaction() as session:
+        return processes.register(
+            session,
+            name=name,
+            kind=kind,
+            supervisor=supervisor,
+            pid=100,
+            hostname="app1",
+            identity={},
+            metadata=metadata,
+        )
+
+
+def test_with_a_living_worker_the_whole_is_healthy(ctl: Program, store: Store, worker: Hand) -> None:
+    store.enqueue([job(), job(queue="mail", wait=60.0)])
+    told = ctl("status")
+    assert told.status == 0
+    assert "healthy" in told.out.splitlines()[0]
+    assert "1 ready, the oldest for" in told.out
+    assert "1 scheduled, 0 running, 0 failed" in told.out
+    assert "1 alive, 0 dead (worker 1)" in told.out
+
+
+def test_no_worker_is_a_problem_told_first_and_exit_code_3(ctl: Program, store: Store) -> None:
+    store.enqueue([job()])
+    told = ctl("status")
+    assert told.status == 3
+    assert "no worker is alive; 1 jobs wait" in told.out.splitlines()[1]
+
+
+def test_status_tells_a_program_the_same(ctl: Program, store: Store, worker: Hand) -> None:
+    store.enqueue([job(), job(), job("app.bad", queue="mail")])
+    for found in worker.claim():
+        worker.end(found, "failed" if found.class_name == "app.bad" else "done")
+    store.enqueue([job()])
+    told = ctl("status", "--json").json
+    assert told["healthy"] is True
+    assert told["jobs"] == {"ready": 1, "scheduled": 0, "running": 0, "failed": 1}
+    assert told["last_hour"] == {"finished": 2, "discarded": 0, "cancelled": 0, "failed": 1}
+    assert told["capped"] == []
+    assert told["oldest_ready_seconds"] >= 0
+    assert {queue["name"]: queue["ready"] for queue in told["queues"]} == {"default": 1, "mail": 0}
+    assert [(entry["severity"], entry["text"]) for entry in told["findings"]] == [("warning", "1 failed jobs")]
+
+
+def test_a_silent_process_is_a_problem(ctl: Program, store: Store, worker: Hand) -> None:
+    gone = Hand(store, "worker-2")
+    age(store, gone.id, 90)
+    told = ctl("status")
+    assert told.status == 3
+    assert "worker worker-2 (pid 4711 on here) has been silent for 90 s" in told.out
+    listed = ctl("processes", "--json").json["processes"]
+    assert {entry["name"]: entry["alive"] for entry in listed} == {"worker-1": True, "worker-2": False}
+    assert "DEAD" in ctl("processes").out
+
+
+def test_an_application_that_does_not_load_is_a_problem_with_its_error(
+    ctl: Program, store: Store, worker: Hand
+) -> None:
+    error = {"class": "ImportError", "message": "no module named PIL"}
+    register(store, "supervisor-1", "supervisor", None, {"application": {"state": "FATAL", "error": error}})
+    told = ctl("status")
+    assert told.status == 3
+    assert "the application on app1 is FATAL: ImportError: no module named PIL" in told.out
+    assert "FATAL: ImportError: no module named PIL" in ctl("processes").out
+
+
+def test_a_queue_that_no_worker_serves_is_a_problem(ctl: Program, store: Store) -> None:
+    Hand(store, "worker-1", queues=["mail", "images*"])
+    store.enqueue([job(queue="images-slow")])
+    assert ctl("status").status == 0
+    store.enqueue([job(queue="forgotten")])
+    told = ctl("status")
+    assert told.status == 3
+    assert "queue forgotten holds 1 ready jobs and no living worker serves it" in told.out
+
+
+def test_a_paused_queue_is_told_first_and_is_no_failure(ctl: Program, store: Store, worker: Hand) -> None:
+    store.enqueue([job(queue="mail")])
+    paused = ctl("queues", "pause", "mail")
+    assert (paused.status, paused.out) == (0, "queue mail is paused\n")
+    assert worker.claim() == []
+    told = ctl("status")
+    assert told.status == 0
+    assert "queue mail is paused" in told.out.splitlines()[1]
+    (queue,) = ctl("queues", "list", "--json").json["queues"]
+    assert queue["paused"] is True
+    assert queue["ready"] == 1
+    resumed = ctl("queues", "resume", "mail", "--json").json
+    assert resumed == {"queues": [{"queue": "mail", "paused": False, "changed": True, "known": True}]}
+    assert len(worker.claim()) == 1
+
+
+def test_pausing_twice_or_an_unknown_queue_is_done_with_a_note(ctl: Program, store: Store) -> None:
+    first = ctl("queues", "pause", "nwesletters")
+    assert first.status == 0
+    assert "no job has been seen in it, so check the name" in first.out
+    assert ctl("queues", "pause", "nwesletters").out == "queue nwesletters was already paused\n"
+    assert ctl("queues", "resume", "nwesletters").out == "queue nwesletters is open\n"
+    assert ctl("queues", "resume", "nwesletters").out == "queue nwesletters was already open\n"
+
+
+def test_queues_are_listed_with_what_waits_in_them(ctl: Program, store: Store, worker: Hand) -> None:
+    store.enqueue([job(queue="mail"), job(queue="mail", priority=9), job(queue="images")])
+    (found, *_) = [found for found in worker.claim(3) if found.queue == "images"]
+    worker.end(found, "failed")
+    listed = {queue["name"]: queue for queue in ctl("queues", "list", "--json").json["queues"]}
+    assert listed["mail"]["running"] == 2
+    assert (listed["images"]["failed"], listed["images"]["ready"], listed["images"]["workers"]) == (1, 0, 1)
+    header, *rows = ctl("queues", "list").out.splitlines()
+    assert header.split() == ["QUEUE", "READY", "OLDEST", "SCHEDULED", "RUNNING", "FAILED", "WORKERS", "STATE"]
+    assert [row.split()[0] for row in rows] == ["images", "mail"]
+
+
+def test_processes_are_a_tree_of_supervisors_and_children(ctl: Program, store: Store) -> None:
+    register(store, "supervisor-1", "supervisor", None, {"mode": "fork", "application": {"state": "RUNNING"}})
+    Hand(store, "worker-1", queues=["mail", "*"], supervisor="supervisor-1")
+    register(store, "dispatcher-1", "dispatcher", "supervisor-1", {"batch_size": 500})
+    Hand(store, "worker-9", supervisor="supervisor-gone")
+    lines = ctl("processes").out.splitlines()[1:]
+    assert lines[0].startswith("supervisor-1 ")
+    assert lines[1].startswith("├─ worker-1 ")
+    assert "queues: mail,*" in lines[1]
+    assert lines[2].startswith("└─ dispatcher-1 ")
+    assert lines[3].startswith("worker-9 ")
+    entries = {entry["name"]: entry for entry in ctl("processes", "--json").json["processes"]}
+    assert entries["worker-1"]["metadata"]["queues"] == ["mail", "*"]
+    assert entries["worker-1"]["metadata"]["running"] == 0
+    assert entries["worker-1"]["supervisor"] == "supervisor-1"
+    assert entries["supervisor-1"]["started_at"].endswith("Z")
+
+
+def test_an_empty_system_has_something_to_say_too(ctl: Program) -> None:
+    assert "no process is registered" in ctl("processes").out
+    assert "no queue holds a job" in ctl("queues", "list").out
+    assert json.loads(ctl("processes", "--json").out) == {"processes": []}
