@@ -96,7 +96,7 @@ def summarise(folder: Folder, seconds: float) -> int:
     made = sum(job["queue"] == "pictures" for job in finished)
     page = folder.site / "index.html"
     print(f"""
-Jobs done     {len(finished)}  ({made} pictures with 3 variants each; the page was made {len(finished) - made} times)
+Jobs done     {len(finished)}  (pictures with 3 variants each: {made}; renderings of the page: {len(finished) - made})
 Jobs failed   {len(failed)}
 Jobs retried  {retried}
 Time          {seconds:.1f} s

@@ -32,7 +32,7 @@ class Daemon:
         self.environment = {
             **os.environ,
             "QUEUED_CONFIG": str(EXAMPLE / "queue.yml"),
-            "QUEUED_ENV": "development",
+            "QUEUED_ENV": "production",
             "PHOTOS_INTERPRETER": str(python),
             "QUEUED_DATABASE_URL": f"sqlite:///{data / 'queued.sqlite3'}",
         }
