@@ -38,7 +38,7 @@ def actors(reader: Reader, tree: Tree, role: str | None) -> Actors:
             return own
         if role not in built:
             there = f"there are: {', '.join(built)}" if built else "the section has no roles:"
-            reader.notes.problem(0, "--role", f'there is no role "{role}"; {there}')
+            reader.notes.refuse("--role", f'there is no role "{role}"; {there}')
             return own
         own, chosen = built[role], True
     elif roles and roles is not BROKEN and not chosen:

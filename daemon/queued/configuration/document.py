@@ -59,12 +59,16 @@ class Notes:
         if note not in self.problems:
             self.problems.append(note)
 
+    def refuse(self, source: str, text: str) -> None:
+        """Note a problem of a variable or an option, which stands in no file."""
+        self.problems.append((0, one_line(f"{source}: {text}")))
+
     def warn(self, line: int, path: str, text: str) -> None:
         self.warnings.append(self.place(line, path, text))
 
     def place(self, line: int, path: str, text: str) -> str:
         where = f"{self.file}:{line}" if line else self.file
-        return f"{where}: {path}: {text}" if path else f"{where}: {text}"
+        return one_line(f"{where}: {path}: {text}" if path else f"{where}: {text}")
 
     def check(self) -> None:
         """Raise ConfigurationError with every problem, in the order of lines."""
@@ -85,7 +89,7 @@ class Document:
             self.root = compose(file, self._masked)
             self._inspect()
         except RecursionError:
-            raise ConfigurationError(f"{file}: the file is nested too deeply; write it flatter") from None
+            raise ConfigurationError(f"{one_line(file)}: the file is nested too deeply; write it flatter") from None
 
     def line(self, node: Any) -> int:
         return int(node.start_mark.line) + 1
@@ -166,10 +170,16 @@ class Document:
             yield value, below
 
 
-def read_text(file: str) -> str:
+def one_line(text: str) -> str:
+    """The text with everything escaped that a terminal or a log would not show as it is."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def read_text(path: str) -> str:
     """The text of a file; ConfigurationError says why it cannot be had."""
+    file = one_line(path)
     try:
-        with open(file, "rb") as stream:
+        with open(path, "rb") as stream:
             data = stream.read(LARGEST_FILE + 1)
     except FileNotFoundError:
         raise ConfigurationError(f"{file}: there is no such file; write the path of a queue.yml") from None
@@ -178,7 +188,7 @@ def read_text(file: str) -> str:
     except PermissionError:
         raise ConfigurationError(f"{file}: may not be read by this user; change its owner, group or mode") from None
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{file!r}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise ConfigurationError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if len(data) > LARGEST_FILE:
         raise ConfigurationError(
             f"{file}: is larger than 1 MiB, so it is no configuration; write the path of a queue.yml"
@@ -198,7 +208,7 @@ def compose(file: str, masked: Masked) -> Any:
         import yaml
     except ImportError:
         raise ConfigurationError(
-            f"{file}: reading it needs PyYAML, which this Python lacks; install it (pip install pyyaml), "
+            f"{one_line(file)}: reading it needs PyYAML, which this Python lacks; install it (pip install pyyaml), "
             "or set QUEUED_DATABASE_URL instead of QUEUED_CONFIG"
         ) from None
     try:

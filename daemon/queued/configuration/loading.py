@@ -10,7 +10,7 @@ from typing import cast
 from queued.configuration.actors import Actors, actors, build
 from queued.configuration.addresses import absolute, is_sqlite, mistaken, url_fault
 from queued.configuration.application import application
-from queued.configuration.document import Document, Notes
+from queued.configuration.document import Document, Notes, one_line
 from queued.configuration.reading import BROKEN, Reader, Tree
 from queued.configuration.sections import DEFAULT_ENVIRONMENT, choose
 from queued.configuration.values import FALSE, TRUE, shown, text_fault
@@ -63,7 +63,7 @@ def load(
         skip = skip_recurring if skip_recurring is not None else _skip_recurring(environ, notes)
         path = _recurring(recurring, environ, here, file, skip, notes)
     except RecursionError:
-        raise ConfigurationError(f"{file}: the file is nested too deeply; write it flatter") from None
+        raise ConfigurationError(f"{one_line(file)}: the file is nested too deeply; write it flatter") from None
     notes.check()
     return Loaded(replace(settings, skip_recurring=skip, recurring_path=path), tuple(dict.fromkeys(notes.warnings)))
 
@@ -85,7 +85,7 @@ def database_from_file(
         tree = reader.section(node, keys=("database",), strict=False) if node is not None else {}
         settings = _database(reader, tree, given_url, os.getcwd(), node is not None)
     except RecursionError:
-        raise ConfigurationError(f"{path}: the file is nested too deeply; write it flatter") from None
+        raise ConfigurationError(f"{one_line(path)}: the file is nested too deeply; write it flatter") from None
     document.notes.check()
     return settings
 
@@ -171,7 +171,9 @@ def _database(reader: Reader, tree: Tree, given_url: str | None, cwd: str, found
     settings = build(DatabaseSettings, {"url": "sqlite:///", **{k: v for k, v in values.items() if v is not BROKEN}})
     slashes = mistaken(settings.url)
     if slashes:
-        notes.warn(0 if given_url else line, "QUEUED_DATABASE_URL" if given_url else "database.url", slashes)
+        notes.warnings.append(
+            f"QUEUED_DATABASE_URL: {slashes}" if given_url else notes.place(line, "database.url", slashes)
+        )
     if settings.listen_url is not None and is_sqlite(settings.listen_url):
         notes.problem(reader.lines["database.listen_url"], "database.listen_url", "is for PostgreSQL; remove it")
     return replace(settings, url=absolute(settings.url, directory))
@@ -181,7 +183,7 @@ def _database_variable(environ: Mapping[str, str], notes: Notes) -> str | None:
     url = environ.get("QUEUED_DATABASE_URL")
     wrong = (text_fault(url) or url_fault(url)) if url else None
     if wrong:
-        notes.problem(0, "QUEUED_DATABASE_URL", wrong)
+        notes.refuse("QUEUED_DATABASE_URL", wrong)
         return "sqlite:///queue.sqlite3"
     return url or None
 
@@ -191,7 +193,7 @@ def _mode(option: str | None, environ: Mapping[str, str], tree: Tree, database: 
     for source, word in (("--mode", option), ("QUEUED_SUPERVISOR_MODE", environ.get("QUEUED_SUPERVISOR_MODE"))):
         if word:
             if word not in choices:
-                notes.problem(0, source, f"{shown(word)} is no mode; write {BY_PATH['mode'].type}")
+                notes.refuse(source, f"{shown(word)} is no mode; write {BY_PATH['mode'].type}")
             return cast(Mode, word)
     if tree.get("mode") in choices:
         return cast(Mode, tree["mode"])
@@ -225,7 +227,7 @@ def _skip_recurring(environ: Mapping[str, str], notes: Notes) -> bool:
         return True
     if word in FALSE or word in {"", "0"}:
         return False
-    notes.problem(0, "QUEUED_SKIP_RECURRING", f"{shown(written)} is neither true nor false; write one of them")
+    notes.refuse("QUEUED_SKIP_RECURRING", f"{shown(written)} is neither true nor false; write one of them")
     return False
 
 
@@ -240,9 +242,9 @@ def _recurring(
         if named:
             path = os.path.normpath(os.path.join(cwd, named))
             if not skip and not os.path.isfile(path):
-                notes.problem(0, source, f"there is no file {path}; correct the path, or use --skip-recurring")
+                notes.refuse(source, f"there is no file {path}; correct the path, or use --skip-recurring")
             elif not skip:
-                notes.warn(0, source, "this release does not run recurring tasks")
+                notes.warnings.append(f"{source}: this release does not run recurring tasks")
             return path
     beside = os.path.join(os.path.dirname(file), "recurring.yml")
     return beside if os.path.isfile(beside) else None

@@ -63,7 +63,7 @@ class Reader:
 
     def _value(self, setting: Setting, node: Any, path: str, line: int) -> Any:
         if setting.kind == "section":
-            if setting.path == "database" and node.id == "scalar" and not self._null(node, path):
+            if setting.path == "database" and node.id == "scalar":
                 return self._address(node, line)
             return self.section(node, setting.path, path)
         if setting.kind == "sections":
@@ -81,7 +81,7 @@ class Reader:
         return BROKEN if scalar is None else self._converted(setting, scalar, path, line)
 
     def _address(self, node: Any, line: int) -> Any:
-        if "database.url" in self._skip:
+        if "database.url" in self._skip or self._null(node, "database"):
             return {}
         setting = BY_PATH["database.url"]
         scalar = self._given(node, "database", line, setting)

@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from queued.configuration.addresses import masked
+from queued.configuration.document import one_line
 from queued.domain.settings import Settings
 
 #: What stands elsewhere in a file, or in none.
@@ -18,7 +19,7 @@ SECTIONS = ("retention", "scheduler")
 
 def render(settings: Settings) -> str:
     """The settings as YAML that can be read again, but for passwords and the application's environment, shown as ***."""
-    lines = [f"# environment {settings.environment}, from {printable(settings.source) or 'no file'}"]
+    lines = [f"# environment {settings.environment}, from {one_line(settings.source) or 'no file'}"]
     database = {field.name: getattr(settings.database, field.name) for field in fields(settings.database)}
     for key in ("url", "listen_url"):
         if database[key] is not None:
@@ -41,11 +42,6 @@ def render(settings: Settings) -> str:
         elif field.name not in APART and field.name not in SECTIONS:
             lines += _mapping({field.name: value}, "")
     return "\n".join(lines) + "\n"
-
-
-def printable(text: str) -> str:
-    """The text on one line, whatever it holds."""
-    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
 
 
 def _values(settings: Any) -> dict[str, Any]:

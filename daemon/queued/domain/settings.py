@@ -166,7 +166,7 @@ class Setting:
         """What may be written, in words."""
         if self.kind == "choice":
             return " or ".join(", ".join(self.choices).rsplit(", ", 1))
-        if self.kind == "integer" and self.minimum is not None:
+        if self.kind == "integer" and self.minimum is not None and self.minimum >= 0:
             return f"whole number from {self.minimum:.0f}"
         return TYPES[self.kind]
 
