@@ -59,6 +59,8 @@ class Station:
         self.alone = alone
         self.deliveries: dict[Key, Delivery] = {}
         self.watched: set[Key] = set()
+        #: When it was told to leave; None while it is wanted.
+        self.leaving_since: float | None = None
         self._recalling = False
 
     @classmethod
@@ -206,19 +208,10 @@ class Station:
         self.watched.clear()
         return found
 
-    def say_goodbye(self, seconds: float) -> list[dict[str, Any]]:
-        """Let the runner run its exit hooks and end; killed when it takes longer. The frames it sent meanwhile."""
+    def leave(self, now: float) -> None:
+        """Tell the runner to run its exit hooks and end; `receive` tells when it has."""
+        self.leaving_since = now
         self.runner.send({"t": "bye"})
-        frames: list[dict[str, Any]] = []
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            try:
-                frames += self.runner.receive()
-            except RunnerGone:
-                return frames
-            time.sleep(0.005)
-        self.runner.kill()
-        return frames
 
     def close(self) -> None:
         """Let go of the runner and of its slot file. One that still lives ends by that."""

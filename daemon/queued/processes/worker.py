@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, ClassVar
 
@@ -37,6 +37,8 @@ LOOK_AGAIN = (0.006, 0.03)
 LONGEST_REST = 5.0
 #: How often, in seconds, running jobs are looked at: for time-outs, for jobs that wait too long, for cancellations.
 WATCH, GLANCE, ASK = 0.02, 0.25, 5.0
+#: Seconds that a runner may take to end in order.
+LEAVE = 1.0
 #: A job that has run this many seconds is marked as started in the database.
 LASTS = 0.5
 
@@ -76,6 +78,8 @@ class Worker(Role):
         self._ask_at = 0.0
         self._open_at = 0.0
         self._open_failures = 0
+        self._absent = 0
+        self._watch_at = 0.0
         self._retry_at = 0.0
         self._crashed: deque[tuple[Delivery, str]] = deque()
 
@@ -165,7 +169,10 @@ class Worker(Role):
                 for frame in station.receive():
                     self._take(station, frame, now)
             except RunnerGone:
-                self._runner_died(station, now)
+                if station.leaving_since is not None and station.idle:
+                    self._close(station)
+                else:
+                    self._runner_died(station, now)
 
     def _take(self, station: Station, frame: Mapping[str, Any], now: float) -> None:
         kind = frame.get("t")
@@ -210,12 +217,23 @@ class Worker(Role):
         glance = now >= self._glance_at
         if glance:
             self._glance_at = now + GLANCE
+        elif now < self._watch_at:
+            return
+        self._watch_at = now + WATCH
         for station in stations:
+            if station.leaving_since is not None and now - station.leaving_since > LEAVE:
+                self._kill(station, now)
             if station.idle or not (glance or station.watched):
                 continue
             station.look(now)
             for delivery, reason in station.due_for_interrupt(now):
-                emit("job_interrupted", job_id=delivery.job.id, class_name=delivery.job.class_name, reason=reason)
+                emit(
+                    "job_interrupted",
+                    job_id=delivery.job.id,
+                    class_name=delivery.job.class_name,
+                    reason=reason,
+                    process=self.name,
+                )
                 station.interrupt(delivery, reason, now)
             if station.unheeded(now, self.settings.interrupt_grace):
                 self._kill(station, now)
@@ -283,10 +301,10 @@ class Worker(Role):
                 return
             self._hungry = True
         for n, station in enumerate(self._alone):
-            if station is not None and station.idle and not self._waiting_alone:
-                self._record_lines(station, station.say_goodbye(1.0))
-                self._close(station)
-            elif self._waiting_alone and (station is None or station.idle):
+            free = station is not None and station.idle and station.leaving_since is None
+            if station is not None and free and not self._waiting_alone:
+                station.leave(now)
+            elif self._waiting_alone and (station is None or free):
                 fresh = station or self._open(self._slots[1 + n], 1, 0, alone=True)
                 if fresh is not None:
                     self._alone[n] = fresh
@@ -299,16 +317,13 @@ class Worker(Role):
             path = os.readlink(self._application_path)
             station = Station.open(path, self.name, slots, threads, tasks, alone=alone)
         except (OSError, RunnerGone, RunnerRefused) as error:
-            self._open_at = now + 0.2
+            self._absent += 1
+            self._open_at = now + min(1.0, 0.05 * self._absent)
             emit("runner_not_started", process=self.name, error=str(error))
             return None
+        self._absent = 0
         emit("runner_started", pid=station.runner.pid, process=self.name, alone=alone)
         return station
-
-    def _record_lines(self, station: Station, frames: Sequence[Mapping[str, Any]]) -> None:
-        for frame in frames:
-            if frame.get("t") == "log":
-                self._take(station, frame, time.monotonic())
 
     # the database
 
@@ -471,8 +486,7 @@ class Worker(Role):
             if not station.idle:
                 self._kill(station, time.monotonic())
         self._tell_until(time.monotonic() + self.settings.shutdown_timeout)
-        for station in self._stations():
-            self._record_lines(station, station.say_goodbye(1.0))
+        self._leave_runners(time.monotonic())
 
     def abandon(self) -> None:
         """End what runs at once and give it back."""
@@ -484,6 +498,16 @@ class Worker(Role):
                 delivery.reason = delivery.reason or "stop"
             self._kill(station, now)
         self._tell_until(now + 2.0)
+
+    def _leave_runners(self, now: float) -> None:
+        """Let the runners end in order, with their exit hooks."""
+        for station in self._stations():
+            station.leave(now)
+        while self._stations() and time.monotonic() - now < LEAVE and not self.wakeup.immediate:
+            self.tend()
+            self._read_runners(time.monotonic())
+            if self._stations():
+                self.wait(0.05)
 
     def _hand_back_waiting(self, now: float) -> None:
         while self._waiting_alone:
