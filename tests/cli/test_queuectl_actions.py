@@ -148,7 +148,7 @@ def test_filters_choose_jobs_and_ask_first(ctl: Program, store: Store, worker: H
     ids = [failed_job(store, worker, name=name) for name in ("photos.a", "photos.b", "mail.c")]
     asked = ctl("jobs", "retry", "--class", "photos.*")
     assert asked.status == 1
-    assert "2 jobs match; give --yes" in asked.err
+    assert "matching: 2 jobs; give --yes" in asked.err
     planned = ctl("jobs", "retry", "--class", "photos.*", "--dry-run", "--json").json
     assert planned == {"action": "retry", "dry_run": True, "would": ids[:2]}
     assert set(states(ctl).values()) == {"failed"}

@@ -47,7 +47,7 @@ def test_no_worker_is_a_problem_told_first_and_exit_code_3(ctl: Program, store: 
     store.enqueue([job()])
     told = ctl("status")
     assert told.status == 3
-    assert "no worker is alive; 1 jobs wait" in told.out.splitlines()[1]
+    assert "no worker is alive; 1 job waiting" in told.out.splitlines()[1]
 
 
 def test_status_tells_a_program_the_same(ctl: Program, store: Store, worker: Hand) -> None:
@@ -62,7 +62,7 @@ def test_status_tells_a_program_the_same(ctl: Program, store: Store, worker: Han
     assert told["capped"] == []
     assert told["oldest_ready_seconds"] >= 0
     assert {queue["name"]: queue["ready"] for queue in told["queues"]} == {"default": 1, "mail": 0}
-    assert [(entry["severity"], entry["text"]) for entry in told["findings"]] == [("warning", "1 failed jobs")]
+    assert [(entry["severity"], entry["text"]) for entry in told["findings"]] == [("warning", "1 failed job")]
 
 
 def test_a_silent_process_is_a_problem(ctl: Program, store: Store, worker: Hand) -> None:
@@ -94,7 +94,7 @@ def test_a_queue_that_no_worker_serves_is_a_problem(ctl: Program, store: Store) 
     store.enqueue([job(queue="forgotten")])
     told = ctl("status")
     assert told.status == 3
-    assert "queue forgotten holds 1 ready jobs and no living worker serves it" in told.out
+    assert "queue forgotten holds 1 ready job and no living worker serves it" in told.out
 
 
 def test_a_paused_queue_is_told_first_and_is_no_failure(ctl: Program, store: Store, worker: Hand) -> None:

@@ -13,7 +13,7 @@ from queued.cli.database import Target, target
 from queued.cli.moments import resolve
 from queued.cli.options import Command
 from queued.cli.output import say, say_json, warn
-from queued.domain.insights import Filters
+from queued.domain.insights import Count, Filters
 from queued.domain.jobs import State
 
 if TYPE_CHECKING:
@@ -107,10 +107,11 @@ def chosen(database: Target, action: Action, arguments: argparse.Namespace) -> l
 
 def confirmed(action: Action, number: int) -> bool:
     """Whether a person agrees; without one, --yes must."""
+    jobs = Count(number).of_jobs()
     if not sys.stdin.isatty():
-        warn(f"{number} jobs match; give --yes to {action.name} them, or --dry-run to see them")
+        warn(f"matching: {jobs}; give --yes to {action.name} them, or --dry-run to see them")
         return False
-    sys.stderr.write(f"{action.name} {number} jobs? [y/N] ")
+    sys.stderr.write(f"{action.name} {jobs}? [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
@@ -154,9 +155,9 @@ def verdict(acted: Acted) -> int:
 def tell(action: Action, acted: Acted) -> None:
     """Say what became of the jobs: each of a few, numbers of many."""
     if len(acted.done) + len(acted.interrupted) > TELL_EACH:
-        say(f"{len(acted.done)} jobs {action.done}")
+        say(f"{Count(len(acted.done)).of_jobs()} {action.done}")
         if acted.interrupted:
-            say(f"{len(acted.interrupted)} running jobs were asked to end")
+            say(f"{Count(len(acted.interrupted)).of_jobs('running')} asked to end")
     else:
         for job_id in acted.done:
             say(f"job {job_id}: {action.done}")
@@ -181,7 +182,7 @@ def tell_plan(action: Action, ids: Sequence[int], json: bool) -> int:
         say_json({"action": action.name, "dry_run": True, "would": list(ids)})
     else:
         some = ", ".join(map(str, ids[:TELL_EACH])) + (", …" if len(ids) > TELL_EACH else "")
-        say(f"would {action.name} {len(ids)} jobs{f': {some}' if ids else ''}")
+        say(f"would {action.name} {Count(len(ids)).of_jobs()}{f': {some}' if ids else ''}")
     return exits.OK
 
 

@@ -64,9 +64,8 @@ def loaded(arguments: argparse.Namespace) -> Loaded:
 
 def start(arguments: argparse.Namespace) -> int:
     """Run the supervisor; its status is the program's."""
-    from queued.processes.supervisor import Supervisor
-
     from queued import log
+    from queued.processes.supervisor import Supervisor
 
     found = loaded(arguments)
     log.configure(found.settings.log_level)

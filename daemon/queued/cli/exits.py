@@ -20,18 +20,16 @@ UNKNOWN = 4
 REFUSED = 5
 UNAVAILABLE = 69
 INTERNAL = 70
-TRY_AGAIN = 75
 CONFIGURATION = 78
 INTERRUPTED = 130
 
 #: What each program may exit with. The manual pages say the same; a test holds them to it.
 QUEUED_EXITS: dict[int, str] = {
     OK: "done; for start, stopped as asked",
-    FAILED: "something failed; the message says what",
+    FAILED: "something failed, and the message says what; for start, parts of the daemon had to be killed",
     USAGE: "the command line is wrong",
-    UNAVAILABLE: "the database cannot be reached",
-    INTERNAL: "internal error",
-    TRY_AGAIN: "a passing condition; the same command may succeed later",
+    UNAVAILABLE: "the database cannot be reached; start waits 30 seconds for it",
+    INTERNAL: "internal error; for start, a part of the daemon hung and could not be killed",
     CONFIGURATION: "the configuration, the database's settings or its schema must be corrected by a person",
     INTERRUPTED: "interrupted from the keyboard",
 }

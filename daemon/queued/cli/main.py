@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from queued import __version__
 from queued.cli import exits
 from queued.cli.options import COMMON_DEFAULTS, Parser, configuration_options, database_options, subcommands
 from queued.cli.output import prepare, printable, warn
@@ -39,7 +40,7 @@ def queued_parser() -> argparse.ArgumentParser:
     from queued.cli import daemon
 
     common = configuration_options()
-    parser = _program("queued", "Run background jobs: the daemon.", [common])
+    parser = _program("queued", "Run background jobs: the daemon.", configuration_options())
     settings = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     daemon.add_settings(settings)
     parser.set_defaults(recurring=None, mode=None, skip_recurring=None, role=None, log_level=None)
@@ -52,35 +53,25 @@ def queuectl_parser() -> argparse.ArgumentParser:
     from queued.cli import jobs, processes, queues, status
 
     common = database_options()
-    parser = _program("queuectl", "Look at background jobs and act on them, whether or not a daemon runs.", [common])
+    parser = _program(
+        "queuectl", "Look at background jobs and act on them, whether or not a daemon runs.", database_options()
+    )
     commands = subcommands(parser)
     for noun in (status, jobs, queues, processes):
         noun.add(commands, common)
     return parser
 
 
-def version() -> str:
-    """The release of this package, as it was installed."""
-    from importlib.metadata import PackageNotFoundError
-    from importlib.metadata import version as installed
+def _program(name: str, description: str, options: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """A program whose common options may stand before the command too.
 
-    try:
-        return installed("queued-jobs")
-    except PackageNotFoundError:
-        return "unknown (not installed)"
-
-
-class _Version(argparse.Action):
-    """--version, which looks for the release only when asked."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
-        print(f"{parser.prog} {version()}")
-        parser.exit()
-
-
-def _program(name: str, description: str, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    parser = Parser(prog=name, description=description, parents=parents)
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the release and exit")
+    `options` must not be the object that the commands have: parsers share the options of a parent, and the defaults set here
+    would make a command forget what stood before it.
+    """
+    parser = Parser(prog=name, description=description, parents=[options])
+    parser.add_argument(
+        "--version", action="version", version=f"{name} {__version__}", help="print the release and exit"
+    )
     parser.set_defaults(**COMMON_DEFAULTS)
     return parser
 

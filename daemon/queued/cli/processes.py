@@ -12,6 +12,9 @@ from queued.cli.options import Subparsers, add_command
 from queued.cli.output import one_line, say, say_json, span, style, table
 from queued.domain.insights import ProcessInfo
 
+#: Metadata that processes keep for each other and not for people; --json has it.
+UNSAID = frozenset({"slots"})
+
 
 def add(commands: Subparsers, common: argparse.ArgumentParser) -> None:
     """Add the command to its program."""
@@ -76,6 +79,8 @@ def details(process: ProcessInfo) -> str:
     """What a process says of itself, in short."""
     parts = []
     for name, value in process.metadata.items():
+        if name in UNSAID:
+            continue
         if name == "application" and isinstance(value, Mapping):
             parts.append(f"application: {value.get('state', '?')}")
         elif isinstance(value, (list, tuple)):

@@ -38,6 +38,11 @@ class Count:
     def __str__(self) -> str:
         return f"{self.value}+" if self.capped else str(self.value)
 
+    def of_jobs(self, which: str = "") -> str:
+        """The number with its noun: "1 job", "100000+ failed jobs"."""
+        adjective = f"{which} " if which else ""
+        return f"{self} {adjective}{'job' if self.value == 1 and not self.capped else 'jobs'}"
+
 
 @dataclass(frozen=True, slots=True)
 class Filters:
@@ -212,7 +217,7 @@ def diagnose(overview: Overview) -> list[Finding]:
     alive = [process for process in overview.processes if process.alive]
     dead = [process for process in overview.processes if not process.alive]
     if not any(process.kind == "worker" for process in alive):
-        waiting = f"; {overview.ready} jobs wait" if overview.ready.value else ""
+        waiting = f"; {overview.ready.of_jobs()} waiting" if overview.ready.value else ""
         found.append(Finding("problem", f"no worker is alive{waiting}", "start the daemon: queued start"))
     for process in alive:
         state, error = process.application or ("", None)
@@ -237,10 +242,10 @@ def diagnose(overview: Overview) -> list[Finding]:
                 Finding("warning", f"queue {queue.name} is paused", f"queuectl queues resume {quote(queue.name)}")
             )
         elif workers and queue.ready.value and not queue.workers:
-            text = f"queue {queue.name} holds {queue.ready} ready jobs and no living worker serves it"
+            text = f"queue {queue.name} holds {queue.ready.of_jobs('ready')} and no living worker serves it"
             found.append(Finding("problem", text, "add it to a worker's queues: in queue.yml"))
     if overview.failed.value:
-        found.append(Finding("warning", f"{overview.failed} failed jobs", "queuectl jobs list --state failed"))
+        found.append(Finding("warning", overview.failed.of_jobs("failed"), "queuectl jobs list --state failed"))
     return sorted(found, key=lambda finding: finding.severity != "problem")
 
 

@@ -255,10 +255,13 @@ def _process(row: Row, threshold: float, counts: dict[str, int] | None = None) -
         metadata = json.loads(row["metadata"] or "{}")
     except ValueError:
         metadata = {}
+    # A supervisor's kind tells its mode too: Supervisor(fork).
+    kind, _, mode = str(row["kind"]).partition("(")
+    told = {**({"mode": mode.rstrip(")")} if mode else {}), **(metadata if isinstance(metadata, dict) else {})}
     return ProcessInfo(
         id=row["id"],
         name=row["name"],
-        kind=str(row["kind"]).lower(),
+        kind=kind.lower(),
         supervisor=row["supervisor"],
         pid=row["pid"],
         hostname=row["hostname"],
@@ -266,7 +269,7 @@ def _process(row: Row, threshold: float, counts: dict[str, int] | None = None) -
         last_heartbeat_at=row["last_heartbeat_at"],
         heartbeat_age=age,
         alive=age < threshold,
-        metadata={**(metadata if isinstance(metadata, dict) else {}), **(counts or {})},
+        metadata={**told, **(counts or {})},
     )
 
 
