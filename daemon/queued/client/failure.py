@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import traceback
 from types import TracebackType
 from typing import Any
 
 from queued.client.names import path_of
+from queued.domain.errors import QueuedError
 
 #: Limits of what is stored about one failed attempt; both ends of a longer text are kept.
 MAX_MESSAGE = 64 * 1024
@@ -15,7 +17,8 @@ MAX_BACKTRACE = 256 * 1024
 MAX_LINES = 500
 MAX_LINE = 8 * 1024
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_ASYNCIO = os.path.join(os.path.dirname(traceback.__file__), "asyncio", "")
+#: Files whose frames lead from the runner to the job: ours, the event loop of an async job, `with`.
+_ON_THE_WAY = (_PACKAGE, os.path.join(os.path.dirname(traceback.__file__), "asyncio", ""), contextlib.__file__)
 
 
 def describe(error: BaseException) -> dict[str, Any]:
@@ -48,7 +51,7 @@ def message_of(error: BaseException) -> str:
 def backtrace_of(error: BaseException) -> list[str]:
     """The lines of the traceback, within the limits."""
     try:
-        text = "".join(traceback.format_exception(type(error), error, _from_the_job(error.__traceback__)))
+        text = "".join(traceback.format_exception(type(error), error, _from_the_job(error)))
     except BaseException as failure:  # out of memory, or a source file that cannot be read
         return [f"(no backtrace: {type(failure).__name__} while it was written)"]
     lines = [both_ends(storable(line), MAX_LINE) for line in text.splitlines()]
@@ -70,18 +73,15 @@ def both_ends(text: str, limit: int) -> str:
     return f"{head} … [{len(data) - 2 * half:,} bytes left out] … {tail}"
 
 
-def _from_the_job(trace: TracebackType | None) -> TracebackType | None:
-    """The traceback from the first frame outside this package on; the whole when there is none."""
-    walk = trace
-    while walk is not None and _is_ours(walk):
+def _from_the_job(error: BaseException) -> TracebackType | None:
+    """The error's traceback from the first frame outside this package on.
+
+    What `queued` says on purpose needs no frames of its own; the cause, if there is one, keeps its traceback.
+    """
+    walk = error.__traceback__
+    while walk is not None and walk.tb_frame.f_code.co_filename.startswith(_ON_THE_WAY):
         walk = walk.tb_next
-    return walk or trace
-
-
-def _is_ours(trace: TracebackType) -> bool:
-    path = trace.tb_frame.f_code.co_filename
-    # A job that is async and runs in a thread is reached through the event loop's frames.
-    return path.startswith((_PACKAGE, _ASYNCIO))
+    return walk if walk is not None or isinstance(error, QueuedError) else error.__traceback__
 
 
 def _within(lines: list[str]) -> list[str]:
