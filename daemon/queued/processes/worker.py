@@ -124,8 +124,8 @@ class Worker(Role):
     # what arrives
 
     def _hear(self, now: float) -> None:
-        if now >= self._poll_at:
-            self._hungry = True
+        if now >= self._poll_at and not self.outage.going_on:
+            self._hungry = self._hungry or self._has_moved()
         if self._looks and now >= self._looks[0]:
             self._looks.popleft()
             self._hungry = True
@@ -145,6 +145,12 @@ class Worker(Role):
                 self._hungry = True
                 self._looks = deque(now + delay for delay in LOOK_AGAIN)
                 self._idle_rest = self.worker.polling_interval
+
+    def _has_moved(self) -> bool:
+        try:
+            return self.store.moved()
+        except DatabaseUnavailable:
+            return True  # the claim will meet the same, and deals with it
 
     def _obey(self, text: str) -> None:
         verb, _, subject = text.partition(" ")
@@ -454,7 +460,8 @@ class Worker(Role):
         if not self._hungry or now >= self._poll_at:
             if now >= self._poll_at:
                 self._poll_at = now + self._idle_rest
-                if self._bell is not None and self._bell.fileno() is not None:
+                # SQLite's own commits ring no bell, but looking costs nothing; PostgreSQL tells of every commit.
+                if self.store.dialect == "postgresql" and self._bell is not None and self._bell.fileno() is not None:
                     self._idle_rest = min(LONGEST_REST, self._idle_rest * 2)
             times.append(self._poll_at)
         return max(0.0, min(times) - now)

@@ -39,7 +39,8 @@ KEEPALIVES = {
 SESSION_SETTINGS = """
 SELECT set_config('TimeZone', 'UTC', false), set_config('enable_seqscan', 'off', false), set_config('jit', 'off', false),
        set_config('enable_mergejoin', %s, false), set_config('enable_hashjoin', %s, false),
-       set_config('lock_timeout', '10s', false), set_config('application_name', %s, false)
+       set_config('lock_timeout', '10s', false), set_config('statement_timeout', '60s', false),
+       set_config('idle_in_transaction_session_timeout', '60s', false), set_config('application_name', %s, false)
 """
 
 
@@ -142,6 +143,9 @@ class Postgresql:
             )
             if "," in str(given.get("host", "")):
                 options.setdefault("target_session_attrs", given.get("target_session_attrs", "read-write"))
+            # Behind a pooler that gives each transaction another connection, a statement prepared on one is unknown on the next.
+            pooled = not self._settings.listen or self._settings.listen_url is not None
+            options["prepare_threshold"] = None if pooled else 5
             connection: psycopg.Connection[Any] = pg.connect(url, autocommit=True, **options)
             connection.execute(SESSION_SETTINGS, (self._joins, self._joins, f"queued {self._label}".strip()))
         except pg.ProgrammingError as error:
@@ -274,6 +278,10 @@ class Postgresql:
                 "(SELECT count(pg_notify(c, p)) FROM unnest(%b::text[], %b::text[]) AS m(c, p))",
                 ([self._channel(channel) for channel, _ in messages], [text[:7900] for _, text in messages]),
             )
+
+    def moved(self) -> bool:
+        """Whether anybody may have committed since the last call: no way to know but to look."""
+        return True
 
     def exists(self) -> bool:
         """Whether the schema's migration table is there."""

@@ -122,6 +122,14 @@ class Store:
         self._backend.listen(channels)
         return Bell(self._backend)
 
+    def moved(self) -> bool:
+        """Whether another connection may have committed since the last call.
+
+        Exact and nearly free on SQLite, where a commit that rings no bell (in an application's own transaction) must
+        be noticed too; always True on PostgreSQL, which sends its NOTIFY with the commit.
+        """
+        return self._backend.moved()
+
     # schema
 
     def migrate(self) -> list[str]:
