@@ -113,6 +113,16 @@ def test_an_address_that_cannot_be_used_is_refused_without_showing_it(files: Fil
     assert files.problem(DATABASE, {"QUEUED_DATABASE_URL": url}).startswith("QUEUED_DATABASE_URL: ")
 
 
+def test_an_address_written_where_a_key_belongs_is_not_shown_either(files: Files) -> None:
+    for text in (
+        "database: {postgresql://me:secret@host/db}\n",
+        "postgresql://me:secret@host/db: 1\nworkers: []\n",
+        "postgresql://me:secret@host/db:\n",
+        "database: sqlite:////a/b\nworkers: [{queues: 'postgresql://me:*secret@host'}]\n",
+    ):
+        assert not any("secret" in problem for problem in files.problems(text))
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [

@@ -179,7 +179,7 @@ def test_a_role_stands_in_the_place_of_the_sections_actors(files: Files) -> None
 
 def test_an_unknown_role_is_an_error_that_lists_the_roles(files: Files) -> None:
     assert files.problem(ROLES, role="web") == '--role: there is no role "web"; there are: mail, clock, nothing'
-    assert "the section has no roles" in files.problem(DATABASE, role="web")
+    assert "the section names none; write it below roles:" in files.problem(DATABASE, role="web")
 
 
 def test_a_role_without_actors_is_an_error_when_it_is_chosen(files: Files) -> None:

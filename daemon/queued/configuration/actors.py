@@ -37,7 +37,7 @@ def actors(reader: Reader, tree: Tree, role: str | None) -> Actors:
         if roles is BROKEN:
             return own
         if role not in built:
-            there = f"there are: {', '.join(built)}" if built else "the section has no roles:"
+            there = f"there are: {', '.join(built)}" if built else "the section names none; write it below roles:"
             reader.notes.refuse("--role", f'there is no role "{role}"; {there}')
             return own
         own, chosen = built[role], True

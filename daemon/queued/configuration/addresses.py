@@ -72,3 +72,8 @@ def masked(url: str) -> str:
     """The address with its passwords as ***. Rather too much is hidden than too little."""
     url = re.sub(r"^([a-z]+://[^:@/?]*):.*@", r"\1:***@", url, flags=re.S)
     return re.sub(r"([?&][a-z]*password=)[^&]*", r"\1***", url, flags=re.I)
+
+
+def hidden(text: str) -> str:
+    """A sentence in which no address shows its password: somebody may have written one where a key belongs."""
+    return re.sub(r"(\w+://[^:@/\s]*):\S*@", r"\1:***@", text)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from queued.configuration.addresses import hidden
 from queued.configuration.expansion import Masked, fault, mask
 from queued.domain.errors import ConfigurationError
 
@@ -61,14 +62,14 @@ class Notes:
 
     def refuse(self, source: str, text: str) -> None:
         """Note a problem of a variable or an option, which stands in no file."""
-        self.problems.append((0, one_line(f"{source}: {text}")))
+        self.problems.append((0, one_line(hidden(f"{source}: {text}"))))
 
     def warn(self, line: int, path: str, text: str) -> None:
         self.warnings.append(self.place(line, path, text))
 
     def place(self, line: int, path: str, text: str) -> str:
         where = f"{self.file}:{line}" if line else self.file
-        return one_line(f"{where}: {path}: {text}" if path else f"{where}: {text}")
+        return one_line(hidden(f"{where}: {path}: {text}" if path else f"{where}: {text}"))
 
     def check(self) -> None:
         """Raise ConfigurationError with every problem, in the order of lines."""

@@ -73,8 +73,8 @@ def database_from_file(
 ) -> DatabaseSettings:
     """The database of a file and nothing else: what an application needs in order to enqueue.
 
-    Only the keys under `database` are read, so an application is not stopped by faults in what the daemon alone uses.
-    QUEUED_DATABASE_URL wins over the file's URL.
+    Only the keys under `database` are read, so an application is not stopped by wrong settings that the daemon alone
+    uses; what is wrong YAML, such as a key given twice, is refused anywhere. QUEUED_DATABASE_URL wins over the file's URL.
     """
     chosen = environment or environ.get("QUEUED_ENV") or DEFAULT_ENVIRONMENT
     document = Document(os.path.abspath(path) if "\0" not in path else path)
@@ -211,12 +211,13 @@ def _runtime_directory(reader: Reader, tree: Tree, directory: str, environ: Mapp
         path = os.path.join(environ["XDG_RUNTIME_DIR"], "queued")
     else:
         path = f"/tmp/queued-{os.getuid()}"
-    if len(os.fsencode(path)) > LONGEST_RUNTIME_DIRECTORY:
-        reader.notes.problem(
-            reader.lines.get("runtime_directory", 0),
-            "runtime_directory",
-            f"is longer than {LONGEST_RUNTIME_DIRECTORY} bytes, too long for the sockets in it; write a shorter path",
+    wrong = text_fault(path)
+    if wrong is None and len(os.fsencode(path)) > LONGEST_RUNTIME_DIRECTORY:
+        wrong = (
+            f"is longer than {LONGEST_RUNTIME_DIRECTORY} bytes, too long for the sockets in it; write a shorter path"
         )
+    if wrong:
+        reader.notes.problem(reader.lines.get("runtime_directory", 0), "runtime_directory", wrong)
     return path
 
 
