@@ -8,18 +8,6 @@ from typing import Any, NoReturn
 
 from queued.cli.exits import USAGE
 
-#: The environment variables that these programs read themselves, for the manual and its test.
-VARIABLES = (
-    "QUEUED_CONFIG",
-    "QUEUED_DATABASE_URL",
-    "QUEUED_ENV",
-    "QUEUED_RECURRING_SCHEDULE",
-    "QUEUED_SKIP_RECURRING",
-    "QUEUED_SUPERVISOR_MODE",
-    "QUEUED_DEBUG",
-    "NO_COLOR",
-)
-
 Command = Callable[[argparse.Namespace], int]
 Subparsers = Any  # argparse keeps the type of what add_subparsers() gives to itself
 
