@@ -159,7 +159,7 @@ log_level: debug
     assert settings.log_level == "debug"
 
 
-def test_the_runtime_directory_follows_systemd_then_the_session_then_the_user(files: Files) -> None:
+def test_the_runtime_directory_follows_systemd_then_the_login_then_the_user(files: Files) -> None:
     environ = {"XDG_RUNTIME_DIR": "/run/user/7"}
     assert (
         files.load(DATABASE, {**environ, "RUNTIME_DIRECTORY": "/run/q:/run/r"}).settings.runtime_directory == "/run/q"
