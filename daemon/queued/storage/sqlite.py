@@ -305,7 +305,7 @@ class Sqlite:
             version = self.connection().execute("PRAGMA data_version").fetchone()[0]
         except sqlite3.Error as error:
             self._translate(error)
-        moved = version != self._version
+        moved: bool = version != self._version
         self._version = version
         return moved
 
