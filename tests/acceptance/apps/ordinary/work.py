@@ -1,0 +1,195 @@
+"""The jobs that the acceptance tests run. What they do is in the ledger, whatever becomes of them."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import ledger
+
+import queued
+
+
+class NoLuckError(Exception):
+    """What the failing jobs raise."""
+
+
+class NotWantedError(Exception):
+    """What makes a job be discarded."""
+
+
+def this() -> queued.CurrentJob:
+    """The job that runs here."""
+    job = queued.current_job()
+    assert job is not None
+    return job
+
+
+@queued.job()
+def note(label: Any = None, seconds: float = 0.0) -> None:
+    """Run for some time and end well."""
+    job = this()
+    with ledger.attempt(job.id, label=label, attempt=job.attempt):
+        time.sleep(seconds)
+
+
+@queued.job()
+async def anote(label: Any = None, seconds: float = 0.0) -> None:
+    """The same as a coroutine."""
+    job = this()
+    with ledger.attempt(job.id, label=label, attempt=job.attempt):
+        await asyncio.sleep(seconds)
+
+
+@queued.job()
+def spin(milliseconds: float) -> None:
+    """Use the processor for some time."""
+    job = this()
+    with ledger.attempt(job.id, attempt=job.attempt):
+        end = time.monotonic() + milliseconds / 1000
+        while time.monotonic() < end:
+            pass
+
+
+@queued.job()
+def fail() -> None:
+    """Fail, and nobody has said what to do then."""
+    with ledger.attempt(this().id):
+        raise NoLuckError("nothing went well")
+
+
+@queued.job(retry_on=queued.retry_on(NoLuckError, wait=0.05, jitter=0, attempts=3))
+def fail_until(good: int) -> None:
+    """Fail until the attempt of that number; three attempts are allowed."""
+    job = this()
+    with ledger.attempt(job.id, attempt=job.attempt):
+        if job.attempt < good:
+            raise NoLuckError(f"attempt {job.attempt} of {good}")
+
+
+@queued.job(discard_on=NotWantedError)
+def unwanted() -> None:
+    """End as discarded."""
+    with ledger.attempt(this().id):
+        raise NotWantedError("nobody wants this")
+
+
+@queued.job()
+def parent(count: int) -> None:
+    """Enqueue further jobs while running; note their ids and what this process knows of the database."""
+    job = this()
+    children = [note.enqueue(f"child of {job.id}").id for _ in range(count)]
+    drivers = sorted(name for name in sys.modules if name.partition(".")[0] in ("psycopg", "sqlite3", "_sqlite3"))
+    url = os.environ.get("QUEUED_DATABASE_URL")
+    ledger.note("enqueued", job.id, children=children, drivers=drivers, url=url)
+
+
+@queued.job()
+def parent_at_finish(fails: bool) -> None:
+    """Enqueue one job that is to be stored with this one's end."""
+    job = this()
+    with ledger.attempt(job.id):
+        note.set(at_finish=True).enqueue(f"after {job.id}")
+        if fails:
+            raise NoLuckError("after the enqueue")
+
+
+@queued.job()
+def talk() -> None:
+    """Write in every way there is."""
+    libc = ctypes.CDLL(None)
+    print("said on stdout")
+    print("said on stderr", file=sys.stderr)
+    logging.getLogger("the.application").warning("said by logging")
+    libc.puts(b"said by C code")
+    libc.fflush(None)
+    subprocess.run(["/bin/echo", "said by a child process"], check=True)
+
+
+@queued.job()
+def leave(status: int) -> None:
+    """End the process that runs this job."""
+    job = this()
+    with ledger.attempt(job.id, attempt=job.attempt):
+        os._exit(status)
+
+
+@queued.job()
+def leave_once() -> None:
+    """End the process at the first attempt, end well at the second."""
+    job = this()
+    with ledger.attempt(job.id, attempt=job.attempt):
+        if job.attempt == 1:
+            os._exit(7)
+
+
+@queued.job()
+def segfault() -> None:
+    """Read where nothing is."""
+    job = this()
+    with ledger.attempt(job.id, attempt=job.attempt):
+        os.kill(os.getpid(), signal.SIGSEGV)
+        time.sleep(10)
+
+
+@queued.job(timeout=0.5)
+def endless() -> None:
+    """Never end by itself; heeds."""
+    with ledger.attempt(this().id):
+        while True:
+            time.sleep(0.01)
+
+
+@queued.job(timeout=0.5)
+async def aendless() -> None:
+    """Never end by itself; heeds, as a coroutine."""
+    with ledger.attempt(this().id):
+        await asyncio.Event().wait()
+
+
+@queued.job(timeout=0.5)
+def stuck_in_c() -> None:
+    """Wait where no exception can be raised."""
+    with ledger.attempt(this().id):
+        ctypes.CDLL(None).sleep(60)
+
+
+@queued.job()
+def stubborn(seconds: float = 60.0) -> None:
+    """Take no notice of anything that is raised in it."""
+    job = this()
+    ledger.note("start", job.id, attempt=job.attempt)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            time.sleep(0.05)
+        except BaseException as error:
+            ledger.note("ignored", job.id, error=type(error).__name__)
+    ledger.note("end", job.id, attempt=job.attempt)
+
+
+@queued.job()
+def stubborn_at_first() -> None:
+    """Take no notice at the first run, end at once when run again."""
+    job = this()
+    ledger.note("start", job.id, attempt=job.attempt)
+    with open(os.environ[ledger.VARIABLE]) as file:
+        runs = sum(1 for line in file if f'"event": "start", "job": {job.id},' in line)
+    if runs == 1:
+        stubborn.function(60.0)
+    ledger.note("end", job.id, attempt=job.attempt)
+
+
+@queued.job()
+def heedful() -> None:
+    """Run for a long time, and end when told to."""
+    with ledger.attempt(this().id):
+        while True:
+            time.sleep(0.02)
