@@ -1,0 +1,150 @@
+"""The databases that are measured: a fresh one for each run, and questions to it that cost next to nothing."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import queued
+from queued.storage.store import open_store
+
+#: What decides how much a commit costs on PostgreSQL, and what a table of figures must therefore say.
+DURABILITY = ("fsync", "synchronous_commit", "full_page_writes", "wal_sync_method", "shared_buffers", "max_wal_size")
+
+
+class Database(ABC):
+    """One engine. `fresh` comes before all the other questions."""
+
+    name: str
+    #: What stands before the name of a table.
+    _tables: str
+    #: SQL that turns a column into epoch seconds.
+    _epoch: str
+    _connection: Any = None
+
+    @abstractmethod
+    def fresh(self) -> str:
+        """Make an empty, migrated database, have the client use it, and give its URL."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """The engine, its version, and what decides on its durability."""
+
+    @abstractmethod
+    def destroy(self) -> None:
+        """Remove all of it."""
+
+    def transactions(self) -> int | None:
+        """How many transactions have been committed in it so far; None where nobody counts."""
+        return None
+
+    def finished(self) -> int:
+        """How many acks are stored."""
+        return int(self._one(f"SELECT count(*) FROM {self._tables}finished WHERE state = 'finished'"))
+
+    def has_finished(self, job_id: int) -> bool:
+        """Whether this job's ack is stored."""
+        return bool(self._one(f"SELECT count(*) FROM {self._tables}finished WHERE job_id = {job_id}"))
+
+    def first_start(self) -> float:
+        """When the first job started, in epoch seconds."""
+        return float(self._one(f"SELECT {self._epoch.format('min(started_at)')} FROM {self._tables}finished"))
+
+    def _one(self, query: str) -> Any:
+        return self._connection.execute(query).fetchone()[0]
+
+    def _migrate(self, url: str) -> str:
+        store = open_store(url)
+        store.migrate()
+        store.close()
+        queued.configure(url)
+        return url
+
+
+class Sqlite(Database):
+    """SQLite in files of one directory, with the settings that `queued` has by default."""
+
+    name = "SQLite"
+    _tables = "queued_"
+    _epoch = "{} / 1e6"
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._numbers = itertools.count(1)
+
+    def fresh(self) -> str:
+        self.destroy()
+        path = self._directory / f"bench-{next(self._numbers)}.sqlite3"
+        url = self._migrate(f"sqlite:///{path}")
+        self._connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+        return url
+
+    def describe(self) -> str:
+        return f"SQLite {sqlite3.sqlite_version}: journal_mode WAL, synchronous FULL"
+
+    def destroy(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        for path in self._directory.glob("bench-*.sqlite3*"):
+            if path.is_file():
+                path.unlink()
+
+
+class Postgresql(Database):
+    """A PostgreSQL server of our own with PostgreSQL's own durability, reached over its Unix socket."""
+
+    name = "PostgreSQL"
+    _tables = "queued."
+    _epoch = "extract(epoch FROM {})"
+
+    def __init__(self) -> None:
+        import psycopg
+
+        from fixtures.binaries import find_binaries
+        from fixtures.postgresql import PostgreSQLServer
+
+        binaries = find_binaries()
+        if binaries is None:
+            raise SystemExit(
+                "bench: no PostgreSQL server here; `make bench` gets one, or set PG_BIN to the directory of initdb"
+            )
+        self._connect = psycopg.connect
+        self._server = PostgreSQLServer(binaries)
+        self._name = ""
+        try:
+            self._server.create()
+            self._admin = self._connect(self._server.socket_url("postgres"), autocommit=True)
+        except BaseException:
+            self._server.destroy()
+            raise
+
+    def fresh(self) -> str:
+        if self._connection is not None:
+            self._connection.close()
+            self._server.drop_database(self._name)
+        self._name = self._server.create_database()
+        url = self._migrate(self._server.socket_url(self._name))
+        self._connection = self._connect(url, autocommit=True)
+        # What the run before left behind must not be written during this one.
+        self._admin.execute("CHECKPOINT")
+        return url
+
+    def transactions(self) -> int:
+        # Asked from another database, so that the question does not count itself.
+        query = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = %s"
+        row = self._admin.execute(query, (self._name,)).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def describe(self) -> str:
+        values = [f"{name} {self._admin.execute(f'SHOW {name}').fetchone()[0]}" for name in DURABILITY]  # type: ignore[index]
+        return f"PostgreSQL {self._admin.execute('SHOW server_version').fetchone()[0]}: {', '.join(values)}"  # type: ignore[index]
+
+    def destroy(self) -> None:
+        for connection in (self._connection, self._admin):
+            if connection is not None:
+                connection.close()
+        self._server.destroy()

@@ -1,0 +1,234 @@
+"""What is measured, each time on a fresh database and with a real `queued start`."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from databases import Database
+
+import jobs
+import processes
+import queued
+from fixtures.daemon import PACKAGE, Daemon
+
+APPLICATION = Path(jobs.__file__).parent
+#: Jobs in one call of `enqueue_many`.
+BATCH = 1000
+#: Seconds between two looks whether the last job's ack is stored.
+LOOK = 0.002
+#: Seconds that anything may take.
+PATIENCE = 120.0
+#: Seconds after which an idle worker has reached its longest rest.
+SETTLE = 7.0
+
+Values = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much of everything. Jobs are chosen for runs of some seconds."""
+
+    repeats: int
+    drain: int
+    bulk: int
+    single: int
+    latency: int
+    compute: int
+    wait: int
+    idle: float
+    modes: tuple[str, ...]
+
+
+FULL = Size(3, 30_000, 50_000, 4_000, 300, 3_000, 6_000, 20.0, ("fork", "async"))
+QUICK = Size(1, 10_000, 20_000, 2_000, 200, 1_000, 2_000, 10.0, ("fork",))
+
+
+@contextmanager
+def daemon(url: str, *, mode: str = "fork", **worker: Any) -> Iterator[Daemon]:
+    """A configured daemon with one kind of worker, not yet started. Nothing of it outlives the block."""
+    directory = Path(tempfile.mkdtemp(prefix="queued-bench-"))
+    settings = {
+        "database": {"url": url},
+        "mode": mode,
+        "app": {
+            "path": str(APPLICATION),
+            "python": sys.executable,
+            "import": ["jobs"],
+            "environment": {"PYTHONPATH": str(PACKAGE)},
+        },
+        "workers": [worker or {"threads": 3}],
+        "dispatchers": [{}],
+        "runtime_directory": str(directory / "run"),
+    }
+    made = Daemon(directory, settings, [], {})
+    try:
+        yield made
+    except BaseException:
+        print(made.log()[-4000:], file=sys.stderr)
+        raise
+    finally:
+        made.destroy()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def enqueue(job: queued.Job[[], Any], count: int) -> int:
+    """Enqueue in bulk; the id of the last job."""
+    handles: list[queued.EnqueuedJob] = []
+    for start in range(0, count, BATCH):
+        handles = queued.enqueue_many([job.bind() for _ in range(min(BATCH, count - start))])
+    last = handles[-1].id
+    assert last is not None
+    return last
+
+
+def run(database: Database, job: queued.Job[[], Any], count: int, **worker: Any) -> float:
+    """Jobs a second, from the start of the first job to the last stored ack. They wait when the daemon starts."""
+    url = database.fresh()
+    last = enqueue(job, count)
+    with daemon(url, **worker) as running:
+        running.start(ready=False)
+        running.wait_until(lambda: database.has_finished(last), "the last job")
+        deadline = time.monotonic() + PATIENCE
+        # Several threads and workers end jobs a little out of their order: count once the last one is there.
+        while (finished := database.finished()) < count:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{finished} of {count} jobs are finished")
+            time.sleep(LOOK)
+        ended = time.time()
+        if finished != count:
+            raise AssertionError(f"{finished} jobs are finished and {count} were enqueued")
+        running.stop()
+    return count / (ended - database.first_start())
+
+
+def drain_1(database: Database, size: Size) -> Values:
+    return {"drain_1": run(database, jobs.nothing, size.drain, threads=3)}
+
+
+def drain_2(database: Database, size: Size) -> Values:
+    return {"drain_2": run(database, jobs.nothing, size.drain, threads=3, processes=2)}
+
+
+def compute(database: Database, size: Size) -> Values:
+    return {"compute": run(database, jobs.compute, size.compute, threads=1)}
+
+
+def wait(database: Database, size: Size) -> Values:
+    return {
+        "wait_threads": run(database, jobs.wait, size.wait, threads=10),
+        "wait_tasks": run(database, jobs.await_, size.wait, tasks=10),
+    }
+
+
+def bulk(database: Database, size: Size) -> Values:
+    database.fresh()
+    enqueue(jobs.nothing, BATCH)
+    started = time.monotonic()
+    enqueue(jobs.nothing, size.bulk)
+    return {"bulk": size.bulk / (time.monotonic() - started)}
+
+
+def single(database: Database, size: Size) -> Values:
+    database.fresh()
+    enqueue(jobs.nothing, 1)
+    started = time.monotonic()
+    for _ in range(size.single):
+        jobs.nothing.enqueue()
+    return {"single": size.single / (time.monotonic() - started)}
+
+
+def latency(database: Database, size: Size) -> Values:
+    """From before the call of `enqueue` to the first line of the job: the commit is in it."""
+    url = database.fresh()
+    dice = random.Random(1)
+    with daemon(url) as running, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+        address = str(running.directory / "ear")
+        ear.bind(address)
+        ear.settimeout(PATIENCE)
+        running.start()
+
+        def took(number: int) -> float:
+            asked = time.monotonic()
+            jobs.tell.enqueue(address, number)
+            heard, started = jobs.STARTED.unpack(ear.recv(100))
+            assert heard == number, f"job {heard} started and {number} was expected"
+            return float(started) - asked
+
+        for number in range(20):
+            took(-number)
+        measured = []
+        for number in range(size.latency):
+            # Idle, and in no step with anybody's timer.
+            time.sleep(dice.uniform(0.01, 0.04))
+            measured.append(1000 * took(number))
+        running.stop()
+    measured.sort()
+    return {
+        "latency_p50": measured[len(measured) // 2],
+        "latency_p99": measured[min(len(measured) - 1, round(len(measured) * 0.99))],
+    }
+
+
+def idle(database: Database, size: Size) -> Values:
+    """Memory, CPU and transactions of a daemon that has run some jobs and has nothing to do."""
+    values: Values = {}
+    for mode in size.modes:
+        values.update(_idle(database, mode, size.idle))
+    return values
+
+
+def _idle(database: Database, mode: str, seconds: float) -> Values:
+    url = database.fresh()
+    with daemon(url, mode=mode) as running:
+        running.start()
+        last = enqueue(jobs.nothing, 10)
+        running.wait_until(lambda: database.has_finished(last), "the jobs")
+        time.sleep(SETTLE)
+        values = _at_rest(database, running.pid, seconds, "" if mode == "fork" else f"{mode}_")
+        running.stop()
+    return values
+
+
+def _at_rest(database: Database, pid: int, seconds: float, prefix: str) -> Values:
+    members = processes.family(pid)
+    memory = {member: processes.pss(member) / 1024 for member in members}
+    servers = {member for member in members if processes.title(member) == "queued-app"}
+    runners = {member for member in members if processes.parent(member) in servers}
+    transactions, started = database.transactions(), time.monotonic()
+    used = sum(processes.cpu(member) for member in members)
+    time.sleep(seconds)
+    used = sum(processes.cpu(member) for member in members) - used
+    took = time.monotonic() - started
+    if processes.family(pid) != members:
+        raise AssertionError("a process ended or started while the daemon was idle")
+    values = {
+        f"{prefix}memory": sum(memory.values()),
+        f"{prefix}memory_daemon": sum(memory[member] for member in members if member not in runners),
+        f"{prefix}cpu": 100 * used / took,
+    }
+    if transactions is not None:
+        values[f"{prefix}transactions"] = ((database.transactions() or 0) - transactions) / took
+    return values
+
+
+#: In the order of the table: each measurement, and whether it is repeated.
+MEASUREMENTS: Mapping[str, tuple[Callable[[Database, Size], Values], bool]] = {
+    "drain_1": (drain_1, True),
+    "drain_2": (drain_2, True),
+    "bulk": (bulk, True),
+    "single": (single, True),
+    "latency": (latency, True),
+    "compute": (compute, True),
+    "wait": (wait, True),
+    "idle": (idle, False),
+}
