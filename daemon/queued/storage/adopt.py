@@ -1,23 +1,30 @@
 """Enqueue in a transaction that belongs to somebody else: the application's own connection.
 
 The statement is the one the store runs, so a job is stored in the same way whoever owns the connection. Nothing here commits
-or rolls back what it did not begin. No one is woken, for nothing is visible before the owner commits: polling finds the job.
+or rolls back what it did not begin. PostgreSQL wakes workers with the owner's commit; SQLite's workers notice the commit by
+themselves, within their polling interval.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from queued.domain.errors import DatabaseError, DatabaseMisconfigured, DatabaseUnavailable, EnqueueError
-from queued.domain.jobs import NewJob
+from queued.domain.jobs import Arrival, NewJob
 from queued.storage import jobs as jobs_table
-from queued.storage.postgresql import PostgresqlSession, driver, translate
+from queued.storage.postgresql import NOTIFY, PostgresqlSession, driver, notification, translate
 from queued.storage.session import Session
 from queued.storage.sql import statements
 from queued.storage.sqlite import SqliteSession
+
+#: Transactions a second, of one process, that announce what they enqueue.
+ANNOUNCEMENTS = 20
+_announced: deque[float] = deque()
 
 #: What is understood, for the sentence that refuses the rest.
 KNOWN = (
@@ -36,7 +43,11 @@ def enqueue(connection: Any, jobs: Sequence[NewJob], schema: str = "queued") -> 
     if not jobs:
         return []
     with adopt(connection, schema) as session:
-        return jobs_table.enqueue(session, jobs)[0]
+        ids, arrivals = jobs_table.enqueue(session, jobs)
+        messages = _announcement(arrivals)
+        if isinstance(session, PostgresqlSession) and messages:
+            session.notify(schema, messages)
+        return ids
 
 
 @contextmanager
@@ -66,9 +77,28 @@ async def aenqueue(connection: Any, jobs: Sequence[NewJob], schema: str = "queue
     try:
         async with _cursor(psycopg.AsyncCursor, raw) as cursor:
             await cursor.execute(text, jobs_table.parameters("postgresql", jobs), binary=True)
-            return jobs_table.receipts(await cursor.fetchall())[0]
+            ids, arrivals = jobs_table.receipts(await cursor.fetchall())
+            messages = _announcement(arrivals)
+            if messages:
+                await cursor.execute(NOTIFY, notification(schema, messages))
+            return ids
     except psycopg.Error as error:
         translate(error, psycopg)
+
+
+def _announcement(arrivals: Sequence[Arrival]) -> list[tuple[str, str]]:
+    """What to NOTIFY inside the owner's transaction; nothing when this process has announced much in the last second.
+
+    A commit that notifies holds a lock of the whole server through its fsync: 77 % of the commits were lost to it at 64 clients.
+    Under such load workers are awake and look by themselves.
+    """
+    now = time.monotonic()
+    while _announced and now - _announced[0] > 1.0:
+        _announced.popleft()
+    if len(_announced) >= ANNOUNCEMENTS:
+        return []
+    _announced.append(now)
+    return [("ready", a.encode()) if a.seq else ("scheduled", "") for a in arrivals]
 
 
 def is_async(connection: Any) -> bool:

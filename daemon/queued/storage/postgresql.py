@@ -44,6 +44,16 @@ SELECT set_config('TimeZone', 'UTC', false), set_config('enable_seqscan', 'off',
 """
 
 
+#: Tells listeners; delivered with the commit of the transaction that it is part of.
+NOTIFY = "SELECT count(pg_notify(c, p)) FROM unnest(%b::text[], %b::text[]) AS m(c, p)"
+
+
+def notification(schema: str, messages: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    """The parameters of NOTIFY. A payload holds 8000 bytes; a longer one is cut, which costs the hint and not the wake."""
+    texts = [text.encode()[:7900].decode("utf-8", "ignore") for _, text in messages]
+    return [f"{schema}_{channel}" for channel, _ in messages], texts
+
+
 def driver() -> Any:
     """psycopg, or one sentence that says how to get it."""
     try:
@@ -77,6 +87,10 @@ class PostgresqlSession:
 
     def run(self, name: str, /, **params: Any) -> int:
         return self._execute(name, params).rowcount
+
+    def notify(self, schema: str, messages: Sequence[tuple[str, str]]) -> None:
+        """Tell listeners with the commit of this transaction."""
+        self._cursor.execute(NOTIFY, notification(schema, messages))
 
 
 def prepare_cursor(connection: Any) -> psycopg.Cursor[Row]:
@@ -232,10 +246,7 @@ class Postgresql:
             target = self._listener = self._open(self._settings.listen_url)
         assert target is not None
         for channel in self._channels:
-            target.execute(f'LISTEN "{self._channel(channel)}"')
-
-    def _channel(self, name: str) -> str:
-        return f"{self._settings.schema}_{name}"
+            target.execute(f'LISTEN "{self._settings.schema}_{channel}"')
 
     def _hear(self, notify: psycopg.Notify) -> None:
         prefix = f"{self._settings.schema}_"
@@ -272,11 +283,9 @@ class Postgresql:
         if not self._settings.wake:
             return
         with self._guard():
-            connection = self.connection()
-            connection.execute(
-                "SELECT set_config('synchronous_commit', 'off', true), "
-                "(SELECT count(pg_notify(c, p)) FROM unnest(%b::text[], %b::text[]) AS m(c, p))",
-                ([self._channel(channel) for channel, _ in messages], [text[:7900] for _, text in messages]),
+            self.connection().execute(
+                f"SELECT set_config('synchronous_commit', 'off', true), ({NOTIFY})",
+                notification(self._settings.schema, messages),
             )
 
     def moved(self) -> bool:
