@@ -19,9 +19,11 @@ from queued.runner import wire
 #: Bytes read in one call of `receive`, so that a runner that floods does not keep its worker from everything else.
 _TURN = 4 * 1024 * 1024
 _CHUNK = 256 * 1024
+#: Seconds to wait for the fork server when a runner has closed its socket.
+_LAST_WORDS = 0.5
 
 
-class RunnerGone(QueuedError):  # noqa: N818 - it is news, not a fault  # noqa: N818 - it is news, not a fault
+class RunnerGone(QueuedError):
     """The runner has ended, and everything that it said has been received. `wait_exit` tells how it ended."""
 
 
@@ -144,9 +146,10 @@ class RunnerProcess:
             self._outgoing.clear()
 
     def receive(self) -> list[wire.Message]:
-        """The frames that have arrived, oldest first; does not wait.
+        """The frames that have arrived, oldest first; does not wait, but for a moment at the runner's end.
 
-        At the end come, as one last `out` frame, the outcomes that the runner had noted and could not send any more.
+        At the end come the last lines of its output and, as one last `out` frame, the outcomes that the runner had noted
+        and could not send any more.
         After everything was returned, raises RunnerGone.
         """
         frames, self._early = self._early, []
@@ -171,6 +174,10 @@ class RunnerProcess:
             frames += arrived
             if not data:
                 self._ended = True
+                # The fork server reads the last words that the runner had written and not passed on. It takes milliseconds.
+                self.wait_exit(_LAST_WORDS)
+                frames += self._early
+                self._early = []
                 unsent = self._unsent()
                 if unsent:
                     frames.append({"t": "out", "o": unsent})

@@ -59,6 +59,7 @@ class Attempts:
     def begin(self, index: int, delivery: Delivery, interrupt: Interrupt) -> float:
         """The attempt starts in slot `index`. Returns the moment."""
         job, lease = delivery["id"], delivery["lease"]
+        self._capture.settle()
         start = monotonic()
         self._slots.begin(index, job, lease, start)
         self._output.running[index] = job
@@ -77,7 +78,7 @@ class Attempts:
         if isinstance(result, BaseException):
             result = escaped(result, reason)
         self._output.finish_job(job)
-        self._capture.finish_job(job)
+        self._capture.settle()
         self.channel.finish(render(delivery, start, end, result), more)
         # Only now: a crash in between must find the outcome or the slot, and may find both.
         self._slots.end(index)

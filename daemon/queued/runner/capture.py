@@ -14,6 +14,7 @@ import struct
 import termios
 import threading
 from collections.abc import Iterator
+from time import sleep
 
 from .lines import Lines
 from .output import Output
@@ -22,6 +23,10 @@ NAMES = {1: "stdout", 2: "stderr"}
 
 #: Bytes that a pipe holds, so that a burst from C code that keeps the interpreter's lock finds room.
 CAPACITY = 256 * 1024
+
+#: Seconds that output rests in the pipe. What is read here and not passed on is lost when the process dies that moment, and it
+#: is just then that it dies, if at all: what is still in the pipe is read by the fork server.
+_REST = 0.005
 
 #: Bytes read at once.
 _CHUNK = 64 * 1024
@@ -101,21 +106,22 @@ class Capture:
             self._job_poll.register(reader, select.POLLIN)
         threading.Thread(target=self._run, name="queued-output", daemon=True).start()
 
-    def finish_job(self, job: int) -> None:
-        """Before a job's slot is freed: what it wrote belongs to it, if it ran alone."""
-        if self._output.sole_job() != job:
-            return
+    def settle(self) -> None:
+        """Before the set of running jobs changes: what was written until now belongs to the only job, or to nobody."""
         with self._lock:
             for reader, event in self._job_poll.poll(0):
                 if event & select.POLLIN:
                     pipe = self._pipes[reader]
+                    job = self._output.sole_job()
                     for line in pipe.drain():
                         self._output.tell(job, pipe.stream, line)
 
     def _run(self) -> None:
         open_ends = set(self._pipes)
         while open_ends:
-            for reader, _ in self._thread_poll.poll():
+            ready = self._thread_poll.poll()
+            sleep(_REST)
+            for reader, _ in ready:
                 with self._lock:
                     pipe = self._pipes[reader]
                     lines = pipe.read()

@@ -15,6 +15,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from time import monotonic, sleep
 from typing import Any, NoReturn
 
 from . import runner, wire
@@ -27,6 +28,8 @@ from .signals import kill_group
 
 #: Seconds between two looks at the pipes of runners whose own reader may be held up.
 _LOOK = 1.0
+#: Seconds spent on one such runner in one look.
+_RELIEF = 0.1
 #: Seconds between two looks at children where the kernel has no pidfd.
 _POLL = 0.05
 
@@ -243,6 +246,7 @@ class Server:
                 os.close(child.pidfd)
             for pipe in child.pipes:
                 pipe.close()
+        self._output.sink = None  # until there is a channel, the fork server reads what is said
         self._output.stdout.renew_lock()
         self._output.stderr.renew_lock()
 
@@ -250,7 +254,6 @@ class Server:
         runner.run(socket.socket(fileno=data), order, self._guest, self._hooks, self._output, pipes)
 
     def _become_hook(self, event: str, info: dict[str, Any]) -> NoReturn:
-        self._output.sink = None  # the fork server reads the descriptors
         status = 0
         try:
             self._guest.run_hooks(event, info)
@@ -268,9 +271,18 @@ class Server:
                 # C code that writes and keeps the interpreter's lock leaves its own reader no turn, and would wait for ever.
                 full = any(pipe.waiting() > CAPACITY // 2 for pipe in child.pipes)
                 if full and child.held_up:
-                    for pipe in child.pipes:
-                        self._pass_on(child, pipe)
+                    self._relieve(child)
                 child.held_up = full
+
+    def _relieve(self, child: Child) -> None:
+        """Read what a runner's own reader does not come to read, while more comes, for a moment."""
+        deadline = monotonic() + _RELIEF
+        while monotonic() < deadline:
+            waiting = [pipe for pipe in child.pipes if pipe.waiting()]
+            for pipe in waiting:
+                self._pass_on(child, pipe)
+            if not waiting:
+                sleep(0.001)
 
     def _reap(self, child: Child) -> None:
         if not _ended(child.pid):
