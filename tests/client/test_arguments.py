@@ -125,7 +125,9 @@ def same_zone(a: Any, b: Any) -> bool:
 zones = st.one_of(
     st.none(),
     st.sampled_from([timezone.utc, ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York"), ZoneInfo("UTC")]),
-    st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(lambda d: timezone(timedelta(seconds=d // timedelta(seconds=1)))),
+    st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(
+        lambda d: timezone(timedelta(seconds=d // timedelta(seconds=1)))
+    ),
 )
 texts = st.text(alphabet=st.characters(codec=None), max_size=20)  # surrogates and NUL included
 hashable_leaves = st.one_of(
@@ -144,7 +146,9 @@ hashable_leaves = st.one_of(
 )
 leaves = st.one_of(hashable_leaves, st.floats(allow_nan=False, allow_infinity=False), st.decimals(allow_nan=False))
 keys = st.one_of(
-    hashable_leaves, st.lists(hashable_leaves, max_size=3).map(tuple), st.frozensets(st.tuples(hashable_leaves), max_size=3)
+    hashable_leaves,
+    st.lists(hashable_leaves, max_size=3).map(tuple),
+    st.frozensets(st.tuples(hashable_leaves), max_size=3),
 )
 values = st.recursive(
     leaves,
@@ -258,7 +262,9 @@ def test_a_dataclass_field_that_is_gone_is_named() -> None:
         ([Secretive(3)], {}, "args[0]", "InitVar"),
     ],
 )
-def test_what_cannot_be_stored_is_refused_with_its_place(args: list[Any], kwargs: dict[str, Any], path: str, reason: str) -> None:
+def test_what_cannot_be_stored_is_refused_with_its_place(
+    args: list[Any], kwargs: dict[str, Any], path: str, reason: str
+) -> None:
     with pytest.raises(ArgumentError) as refused:
         encode_call(args, kwargs)
     assert refused.value.path == path
@@ -348,7 +354,13 @@ def test_a_converter_that_fails_names_the_place(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize(
     "text",
-    ['{"args":[{"$queued":"gone","value":1}],"kwargs":{}}', '{"args":[{"$queued":["x"]}],"kwargs":{}}', "[]", "not json", '{"args":1}'],
+    [
+        '{"args":[{"$queued":"gone","value":1}],"kwargs":{}}',
+        '{"args":[{"$queued":["x"]}],"kwargs":{}}',
+        "[]",
+        "not json",
+        '{"args":1}',
+    ],
 )
 def test_what_cannot_be_read_is_one_clear_error(text: str) -> None:
     with pytest.raises(ArgumentError):

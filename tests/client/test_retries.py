@@ -34,14 +34,20 @@ def test_the_default_backs_off_polynomially_and_gives_up_after_five_attempts() -
 
 
 def test_jitter_adds_up_to_its_part_of_the_wait() -> None:
-    assert wait_of(decide([queued.retry_on(OSError, wait=100, jitter=0.5)], OSError(), {}, almost_one)) == pytest.approx(149.95)
+    assert wait_of(
+        decide([queued.retry_on(OSError, wait=100, jitter=0.5)], OSError(), {}, almost_one)
+    ) == pytest.approx(149.95)
     polynomial = queued.retry_on(OSError, jitter=0.15)
-    assert wait_of(decide([polynomial], OSError(), {polynomial.key: 1}, almost_one)) == pytest.approx(18 + 16 * 0.15 * 0.999)
+    assert wait_of(decide([polynomial], OSError(), {polynomial.key: 1}, almost_one)) == pytest.approx(
+        18 + 16 * 0.15 * 0.999
+    )
     assert wait_of(decide([queued.retry_on(OSError, wait=7, jitter=0)], OSError(), {}, almost_one)) == 7
 
 
 def test_wait_may_be_a_timedelta_or_a_function_of_the_attempt_and_the_error() -> None:
-    assert wait_of(decide([queued.retry_on(OSError, wait=timedelta(minutes=1), jitter=0)], OSError(), {}, nothing)) == 60
+    assert (
+        wait_of(decide([queued.retry_on(OSError, wait=timedelta(minutes=1), jitter=0)], OSError(), {}, nothing)) == 60
+    )
     by_attempt = queued.retry_on(OSError, wait=lambda attempt: attempt * 10)
     assert wait_of(decide([by_attempt], OSError(), {by_attempt.key: 2}, almost_one)) == 30
     by_error = queued.retry_on(OSError, wait=lambda attempt, error: timedelta(seconds=error.errno))

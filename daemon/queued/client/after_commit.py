@@ -44,27 +44,46 @@ def _hook_of(connection: Any) -> Callable[[Callable[[], None]], None]:
     )
 
 
+#: Where a session keeps its waiting jobs: in its own `info`, so that they live and die with it.
+_KEY = "queued.after_commit"
+
+
+class _Waiting:
+    """What to do after the commit. `root` is the transaction that must commit, `inside` the savepoint it stands in now, or `root`."""
+
+    def __init__(self, root: Any, inside: Any, action: Callable[[], None]) -> None:
+        self.root = root
+        self.inside = inside
+        self.action = action
+
+
 def _after_session_commit(session: Any, action: Callable[[], None]) -> None:
     from sqlalchemy import event
 
-    # The root transaction in which the call stands decides, whatever savepoints come and go; a savepoint that is rolled back
-    # takes the jobs of its inside along.
-    opened_in = session.get_nested_transaction() or session.get_transaction() or session.begin()
+    if _KEY not in session.info:
+        session.info[_KEY] = []
+        event.listen(session, "after_commit", _committed)
+        event.listen(session, "after_soft_rollback", _rolled_back)
+    root = session.get_transaction() or session.begin()
+    session.info[_KEY].append(_Waiting(root, session.get_nested_transaction() or root, action))
 
-    def forget() -> None:
-        for name, listener in (("after_commit", committed), ("after_soft_rollback", rolled_back)):
-            if event.contains(session, name, listener):
-                event.remove(session, name, listener)
 
-    def committed(_: Any) -> None:
-        if session.in_nested_transaction():
-            return
-        forget()
-        action()
+def _committed(session: Any) -> None:
+    """SQLAlchemy calls this for the release of a savepoint as well as for the commit."""
+    waiting: list[_Waiting] = session.info[_KEY]
+    savepoint = session.get_nested_transaction()
+    if savepoint is not None:
+        for one in waiting:
+            if one.inside is savepoint:
+                one.inside = savepoint.parent
+        return
+    # A session that is closed without a commit says nothing, and its next transaction must not take those jobs for its own.
+    root = session.get_transaction()
+    session.info[_KEY] = []
+    for one in waiting:
+        if one.root is root:
+            one.action()
 
-    def rolled_back(_: Any, transaction: Any) -> None:
-        if transaction is opened_in or transaction.parent is None:
-            forget()
 
-    event.listen(session, "after_commit", committed)
-    event.listen(session, "after_soft_rollback", rolled_back)
+def _rolled_back(session: Any, transaction: Any) -> None:
+    session.info[_KEY] = [one for one in session.info[_KEY] if transaction not in (one.inside, one.root)]

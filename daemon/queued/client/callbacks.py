@@ -32,7 +32,7 @@ C = TypeVar("C", bound="Callable[..., object]")
 AfterDiscard = TypeVar("AfterDiscard", bound="Callable[[CurrentJob, BaseException], object]")
 
 
-class Abort(QueuedError):  # noqa: N818  (a word for a caller to raise, not the name of a fault)
+class Abort(QueuedError):
     """Raised in a `before_enqueue` or `before_perform` callback: do not store, or do not run, this job. It is no failure."""
 
 

@@ -78,7 +78,8 @@ def configure(database: str | DatabaseSettings) -> None:
     elif isinstance(database, str) and database.partition(":")[0] in {"sqlite", "postgresql", "postgres"}:
         _configured = DatabaseSettings(url=database)
     else:
-        shown = repr(database).partition("@")[0]
+        # Only the scheme is shown: the rest may hold a password.
+        shown = f"{database.partition(':')[0]}:…" if isinstance(database, str) else repr(database)
         raise ConfigurationError(f"configure({shown}): write sqlite:///PATH or postgresql://USER@HOST/DATABASE")
     _generation += 1
 

@@ -1,0 +1,41 @@
+"""What a worker hands to its runner, and the runner's port."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import queued
+
+
+class RecordingPort:
+    """The runner's port as a job sees it: what it was asked to store, and answers with ids."""
+
+    def __init__(self) -> None:
+        self.jobs: list[dict[str, Any]] = []
+
+    def enqueue(self, jobs: list[dict[str, Any]]) -> list[int]:
+        """Take the jobs, answer ids from 1000 on."""
+        first = 1000 + len(self.jobs)
+        self.jobs += jobs
+        return list(range(first, first + len(jobs)))
+
+    def stopping(self) -> bool:
+        """Never."""
+        return False
+
+
+def delivery(job: queued.Job[..., Any] | str, *args: Any, **fields: Any) -> dict[str, Any]:
+    """What a worker hands to its runner for a call of `job` with `args`."""
+    from queued.client.arguments import encode_call
+
+    name = job if isinstance(job, str) else job.name
+    given = {
+        "id": 7,
+        "lease": 3,
+        "class": name,
+        "args": encode_call(args, {}),
+        "opts": None,
+        "queue": "default",
+        "priority": 0,
+    }
+    return {**given, "attempt": 1, "counters": {}, "enqueued_at": 1_700_000_000.25, **fields}
