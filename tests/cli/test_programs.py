@@ -270,3 +270,33 @@ def test_a_plain_command_imports_only_what_it_needs(tmp_path: Path) -> None:
     unwanted = {"croniter", "prometheus_client", "psycopg", "yaml", "sqlite3", "asyncio", "queued.storage.store"}
     assert not loaded & unwanted
     assert not {name for name in loaded if name.startswith("queued.processes")}
+
+
+def test_start_refuses_what_a_person_must_correct_with_78(directory: Path) -> None:
+    assert run("start", "--env", "staging", cwd=directory).status == 78
+    assert run("start", "--env", "test", cwd=directory, env={"QUEUED_DATABASE_URL": "mysql://x"}).status == 78
+    unusable = run("start", "--env", "test", cwd=directory, env={"QUEUED_DATABASE_URL": "sqlite:////nowhere/q.sqlite3"})
+    assert unusable.status == 78
+    assert "/nowhere" in unusable.err
+
+
+def test_start_runs_until_term_and_ends_with_0(directory: Path) -> None:
+    variables = environment({"QUEUED_ENV": "test", "XDG_RUNTIME_DIR": str(directory)})
+    daemon = subprocess.Popen(
+        command("start", "--log-level", "info"), cwd=directory, env=variables, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        deadline = time.monotonic() + 30
+        kinds: set[str] = set()
+        while kinds != {"supervisor", "dispatcher"} and time.monotonic() < deadline:
+            assert daemon.poll() is None
+            told = run("processes", "--json", "--env", "test", cwd=directory)
+            kinds = {entry["kind"] for entry in told.json["processes"]} if told.status == 0 else set()
+        assert kinds == {"supervisor", "dispatcher"}
+        daemon.terminate()
+        _, log = daemon.communicate(timeout=30)
+    finally:
+        daemon.kill()
+        daemon.wait()
+    assert daemon.returncode == 0
+    assert "Started Supervisor(async)" in log

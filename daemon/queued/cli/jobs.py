@@ -10,7 +10,7 @@ from queued.cli.database import target
 from queued.cli.moments import resolve, since
 from queued.cli.options import Subparsers, add_command, subcommands
 from queued.cli.output import relative, say, say_json, table, warn
-from queued.domain.insights import Filters, JobPage, JobSummary
+from queued.domain.insights import COUNT_CAP, Filters, JobPage, JobSummary
 from queued.domain.jobs import STATES
 
 #: How many jobs a list shows unless told otherwise.
@@ -104,6 +104,8 @@ def _footer(page: JobPage) -> str:
         return f"{len(page.jobs)} listed; more: --before {page.jobs[-1].id}"
     if page.searched_to is not None:
         return f"{len(page.jobs)} found down to job {page.searched_to}; go on with --before {page.searched_to}"
+    if page.window_only:
+        return f"{len(page.jobs)} found among the {COUNT_CAP} ready jobs that would be taken next"
     return "" if page.jobs else "no job matches"
 
 

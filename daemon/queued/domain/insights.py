@@ -61,11 +61,6 @@ class Filters:
             and (self.since is None or (job.state_at is not None and job.state_at >= self.since))
         )
 
-    @property
-    def narrow(self) -> bool:
-        """Whether rows must be looked at one by one: the database alone cannot answer."""
-        return self.queue is not None or self.class_name is not None or self.since is not None
-
 
 @dataclass(frozen=True, slots=True)
 class JobSummary:
@@ -88,12 +83,14 @@ class JobSummary:
 class JobPage:
     """A list of jobs, newest first. `more` says that others match.
 
-    `searched_to` is set when the search ended before the table did: go on with `before=searched_to`.
+    `searched_to` is set when the search ended before the table did: go on with `before=searched_to`. `window_only` says that
+    there are more ready jobs than the `COUNT_CAP` that were looked at.
     """
 
     jobs: tuple[JobSummary, ...]
     more: bool = False
     searched_to: int | None = None
+    window_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,14 +70,17 @@ def search(session: Session, filters: Filters, limit: int, window: int = SEARCH_
     ready jobs only the next `COUNT_CAP` to be claimed are looked at.
     """
     found: list[JobSummary] = []
-    for looked, job in enumerate(_walk(session, filters, limit + 1), start=1):
+    ready = filters.state == "ready"
+    looked = 0
+    for job in _walk(session, filters, limit + 1):
+        looked += 1
         if _in_state(job, filters) and filters.match(job):
             if len(found) == limit:
                 return JobPage(tuple(found), more=True)
             found.append(job)
-        if looked >= window:
+        if looked >= window and not ready:
             return JobPage(tuple(found), searched_to=job.id)
-    return JobPage(tuple(found))
+    return JobPage(tuple(found), window_only=ready and looked >= COUNT_CAP)
 
 
 def matching(session: Session, filters: Filters) -> list[int]:
@@ -92,8 +95,12 @@ def _in_state(job: JobSummary, filters: Filters) -> bool:
 def _walk(session: Session, filters: Filters, wanted: int) -> Iterator[JobSummary]:
     """Every job in the table that the filters' state names, newest first, fetched in pages."""
     name, params = _source(filters)
-    exact = not filters.narrow and filters.state not in {"finished", "discarded", "cancelled"}
+    by_hand = (filters.class_name, filters.since, None if "queue" in params else filters.queue)
+    exact = by_hand == (None, None, None) and filters.state not in {"finished", "discarded", "cancelled"}
     page = min(wanted, PAGE) if exact else PAGE
+    if filters.state == "ready" and page == PAGE:
+        # Every page of ready jobs is cut from the window anew, so all of it is taken at once.
+        page = COUNT_CAP + 1
     before = filters.before if filters.before is not None else NO_ID
     while True:
         rows = session.all(name, before=before, page=page, **params)
