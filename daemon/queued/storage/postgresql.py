@@ -132,8 +132,7 @@ class Postgresql:
         if self._connection is not None and now - self._used > 0.5 and not self._connection.closed:
             # The server's last words may come a moment before the end of the stream: either ends the connection.
             try:
-                self._connection.pgconn.consume_input()
-                self._connection.pgconn.notifies()
+                self._read(self._connection)
             except driver().Error:
                 self._dying = True
             if self._dying:
@@ -239,6 +238,11 @@ class Postgresql:
         """Be told of NOTIFY on these channels from now on, also after a reconnection."""
         if self._settings.wake and self._settings.listen:
             self._channels = tuple(channels)
+            if self._connection is not None and not self._connection.closed:
+                try:
+                    self._subscribe()
+                except (driver().Error, DatabaseError):
+                    self.close()  # the next use opens a connection that listens
 
     def _subscribe(self) -> None:
         target = self._connection
@@ -266,17 +270,16 @@ class Postgresql:
         source = self._listener or self._connection
         if self._channels and source is not None and not source.closed:
             with self._guard():
-                source.pgconn.consume_input()
-                while notify := source.pgconn.notifies():
-                    encoding = source.info.encoding
-                    self._heard.append(
-                        (
-                            notify.relname.decode(encoding).removeprefix(f"{self._settings.schema}_"),
-                            notify.extra.decode(encoding),
-                        )
-                    )
+                self._read(source)
         heard, self._heard = self._heard, []
         return heard
+
+    def _read(self, source: psycopg.Connection[Any]) -> None:
+        """Take in what has arrived while nobody asked for anything."""
+        source.pgconn.consume_input()
+        while notify := source.pgconn.notifies():
+            channel, text = (part.decode(source.info.encoding) for part in (notify.relname, notify.extra))
+            self._heard.append((channel.removeprefix(f"{self._settings.schema}_"), text))
 
     def send(self, messages: Sequence[tuple[str, str]]) -> None:
         """NOTIFY in a transaction of its own that waits for no disk: losing one costs a poll, not a job."""
