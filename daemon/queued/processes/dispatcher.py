@@ -56,6 +56,8 @@ class Dispatcher(Role):
         return rest(self.dispatcher.polling_interval, next_due, listening=self._descriptor() is not None)
 
     def wait(self, seconds: float) -> bool:
+        if self._bell is not None and self._bell.rung and not self.outage.going_on:
+            return True
         descriptor = self._descriptor()
         return bool(self.wakeup.wait(seconds, () if descriptor is None else (descriptor,)))
 

@@ -115,6 +115,8 @@ class Worker(Role):
         return self._rest(time.monotonic())
 
     def wait(self, seconds: float) -> bool:
+        if self._bell is not None and self._bell.rung and not self.outage.going_on:
+            return True
         others = [descriptor for station in self._stations() for descriptor in station.descriptors()]
         bell = self._bell.fileno() if self._bell is not None else None
         if bell is not None and not self.outage.going_on:

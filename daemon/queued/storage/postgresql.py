@@ -265,6 +265,11 @@ class Postgresql:
         source = self._listener or self._connection
         return source.fileno() if self._channels and source is not None and not source.closed else None
 
+    @property
+    def rung(self) -> bool:
+        """Whether messages have been taken in that nobody has asked for yet."""
+        return bool(self._heard)
+
     def messages(self) -> list[tuple[str, str]]:
         """The messages that have arrived, without waiting."""
         source = self._listener or self._connection

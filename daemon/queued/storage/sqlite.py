@@ -290,6 +290,11 @@ class Sqlite:
         """The descriptor that becomes readable when a message arrives; None where nothing listens."""
         return self._bell.fileno()
 
+    @property
+    def rung(self) -> bool:
+        """Never: a message stays in its socket until it is asked for."""
+        return False
+
     def messages(self) -> list[tuple[str, str]]:
         """The messages that have arrived, without waiting."""
         return self._bell.messages()

@@ -33,6 +33,11 @@ class Bell:
         """The descriptor that becomes readable when a message arrives."""
         return self._backend.wake_fileno()
 
+    @property
+    def rung(self) -> bool:
+        """Whether messages came in with the answer to a statement: then the descriptor does not become readable for them."""
+        return self._backend.rung
+
     def drain(self) -> list[tuple[str, str]]:
         """(channel, text) of every message that has arrived; does not wait. Raises DatabaseUnavailable."""
         return self._backend.messages()
