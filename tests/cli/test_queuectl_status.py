@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from cli.conftest import Hand, Program, job
 from queued.storage import processes
@@ -48,6 +49,9 @@ def test_no_worker_is_a_problem_told_first_and_exit_code_3(ctl: Program, store: 
     told = ctl("status")
     assert told.status == 3
     assert "no worker is alive; 1 job waiting" in told.out.splitlines()[1]
+    assert "queued start" in told.out.splitlines()[2]
+    register(store, "supervisor-1", "Supervisor(fork)", None, {})
+    assert "its log says why" in ctl("status").out.splitlines()[2]
 
 
 def test_status_tells_a_program_the_same(ctl: Program, store: Store, worker: Hand) -> None:
@@ -74,6 +78,16 @@ def test_a_silent_process_is_a_problem(ctl: Program, store: Store, worker: Hand)
     listed = ctl("processes", "--json").json["processes"]
     assert {entry["name"]: entry["alive"] for entry in listed} == {"worker-1": True, "worker-2": False}
     assert "DEAD" in ctl("processes").out
+
+
+def test_the_configured_threshold_decides_who_is_dead(
+    ctl: Program, program: Program, store: Store, worker: Hand, database_url: str, tmp_path: Path
+) -> None:
+    age(store, worker.id, 40)
+    assert ctl("status").status == 3
+    file = tmp_path / "queue.yml"
+    file.write_text(f"production:\n  database: {database_url}\n  alive_threshold: 60\n  dispatchers: [{}]\n")
+    assert program("queuectl", "status", "--config", file).status == 0
 
 
 def test_an_application_that_does_not_load_is_a_problem_with_its_error(

@@ -61,16 +61,20 @@ def database_settings(arguments: argparse.Namespace) -> DatabaseSettings:
         if fault:
             raise ConfigurationError(f"{source}: {fault}")
         url = absolute(url, os.getcwd())
-    if url and not (arguments.config or os.environ.get("QUEUED_CONFIG")):
+    if url and not _names_file(arguments):
         return DatabaseSettings(url=url)
     environ = {**os.environ, "QUEUED_DATABASE_URL": url} if url else os.environ
     settings = database_from_file(find(arguments.config, os.environ, os.getcwd()), arguments.env, environ)
     return replace(settings, url=url) if url else settings
 
 
+def _names_file(arguments: argparse.Namespace) -> bool:
+    return bool(arguments.config or os.environ.get("QUEUED_CONFIG"))
+
+
 def _threshold(arguments: argparse.Namespace) -> float:
     """The configured heartbeat threshold; the default where no whole configuration can be read on this host."""
-    if not (arguments.config or os.environ.get("QUEUED_CONFIG")):
+    if (arguments.database or os.environ.get("QUEUED_DATABASE_URL")) and not _names_file(arguments):
         return ALIVE_THRESHOLD
     from queued.configuration import load
 

@@ -215,7 +215,11 @@ def diagnose(overview: Overview) -> list[Finding]:
     dead = [process for process in overview.processes if not process.alive]
     if not any(process.kind == "worker" for process in alive):
         waiting = f"; {overview.ready.of_jobs()} waiting" if overview.ready.value else ""
-        found.append(Finding("problem", f"no worker is alive{waiting}", "start the daemon: queued start"))
+        if any(process.kind == "supervisor" for process in alive):
+            hint = "a daemon runs: its log says why it has no worker (does the application load?)"
+        else:
+            hint = "start the daemon: queued start"
+        found.append(Finding("problem", f"no worker is alive{waiting}", hint))
     for process in alive:
         state, error = process.application or ("", None)
         if state == "FATAL":
