@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Start, alive, until
 from queued.processes import slots
+from runner.harness import Start, alive, until
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Start, until
+from runner.harness import Start, until
 
 KINDS = {"stop": "released", "cancel": "cancelled", "timeout": "failed"}
 

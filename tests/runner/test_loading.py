@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from interpreters import old_interpreter
 
-from conftest import Start, alive, until
 from queued.domain.settings import AppSettings
 from queued.processes.application import ApplicationError, ForkServer, clean_environment
 from queued.processes.runner_process import RunnerProcess, RunnerRefused
+from runner.harness import Start, alive, until
+from runner.interpreters import old_interpreter
 
 
 def test_a_syntax_error_is_told_with_its_place(start: Start, python: str, tmp_path: Path) -> None:

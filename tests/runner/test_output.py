@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Start, until
 from queued.runner.lines import Lines
+from runner.harness import Start, until
 
 
 def test_prints_logs_and_warnings_carry_the_job_under_every_interpreter(start: Start, python: str) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import PATIENCE, Start, alive, until
 from queued.processes import slots
 from queued.processes.runner_process import RunnerRefused
+from runner.harness import PATIENCE, Start, alive, until
 
 
 def test_jobs_run_in_threads_under_every_interpreter(start: Start, python: str, tmp_path: Path) -> None:

@@ -312,7 +312,8 @@ class Server:
     def _pass_on(self, child: Child, pipe: Pipe) -> None:
         lines = pipe.read()
         if lines is None:
-            self._selector.unregister(pipe.reader)
+            if self._key(pipe.reader) is not None:
+                self._selector.unregister(pipe.reader)
         else:
             self._say(child, pipe, lines)
 
