@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fixtures.supervised import wait_for
 
+from fixtures.supervised import wait_for
 from queued.domain.settings import Settings
 from queued.processes.hosts import Exit, Host
 from queued.processes.hosts.fork import ForkHost, in_words

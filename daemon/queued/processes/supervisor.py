@@ -161,7 +161,7 @@ class Supervisor:
             self._reload_asked()
 
     def _hear_actors(self) -> None:
-        for carried in self._carried.values():
+        for carried in list(self._carried.values()):
             if carried.pipe is None:
                 continue
             try:
@@ -244,14 +244,14 @@ class Supervisor:
         if key in self._applications:
             application(self._applications[key])
             return
-        for name, carried in self._carried.items():
+        for name, carried in list(self._carried.items()):
             if carried.key == key:
                 actor(name)
 
     def _stop(self, key: str) -> None:
         if key in self._applications and self._state.stage != "running" and self._start_told:
             self._hook("exit", **self._own_facts())
-        for carried in self._carried.values():
+        for carried in list(self._carried.values()):
             if carried.key == key:
                 self._actor_hook(carried, "stop")
         self._for(key, self._host.stop, lambda application: application.stop())
@@ -277,10 +277,10 @@ class Supervisor:
         """In a forked child: let go of what is the supervisor's."""
         self._registry.store.forget()
         self._wakeup.close()
-        for carried in self._carried.values():
+        for carried in list(self._carried.values()):
             if carried.pipe is not None:
                 os.close(carried.pipe)
-        for application in self._applications.values():
+        for application in list(self._applications.values()):
             application.forget()
 
     def _abandon(self, status: int) -> None:
@@ -291,7 +291,7 @@ class Supervisor:
             self._registry.leave()
         except DatabaseError as error:
             emit("deregister_failed", process=self.name, error=str(error))
-        for application in self._applications.values():
+        for application in list(self._applications.values()):
             application.kill()
         os._exit(status)
 
@@ -309,7 +309,7 @@ class Supervisor:
             return
         self._start_told = True
         self._hook("start", **self._own_facts())
-        for carried in self._carried.values():
+        for carried in list(self._carried.values()):
             actor = self._state.actors.get(carried.key)
             if actor is not None and actor.state == "RUNNING":
                 self._actor_hook(carried, "start")
@@ -337,7 +337,7 @@ class Supervisor:
         descriptors = [
             descriptor for application in self._applications.values() for descriptor in application.descriptors()
         ]
-        for carried in self._carried.values():
+        for carried in list(self._carried.values()):
             actor = self._state.actors.get(carried.key)
             if carried.pipe is not None and (actor is None or actor.state != "RUNNING"):
                 descriptors.append(carried.pipe)

@@ -1,0 +1,85 @@
+"""The database goes away and comes back under a running supervisor: nobody ends for it, and nobody is called dead for it."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fixtures.postgresql import PostgreSQLServer
+from fixtures.supervised import Supervised, make_settings, wait_for
+from queued.domain.settings import DispatcherSettings, Settings, WorkerSettings
+from queued.processes.crew import Berth, make_role
+from queued.processes.role import Role, new_name
+
+Supervise = Callable[..., Supervised]
+
+
+class Resting(Role):
+    kind = "Worker"
+
+    def poll(self) -> float:
+        return 3600.0
+
+
+def make(berth: Berth) -> Role:
+    if berth.place.kind == "worker":
+        return Resting(new_name("worker"), berth.settings, berth.supervisor)
+    return make_role(berth)
+
+
+@pytest.fixture
+def away(postgresql_server: PostgreSQLServer) -> Iterator[PostgreSQLServer]:
+    """The server, which a test may stop; it runs again afterwards."""
+    yield postgresql_server
+    try:
+        postgresql_server.stop()
+    except Exception:
+        pass  # it is stopped already
+    postgresql_server.start()
+
+
+@pytest.mark.parametrize("mode", ["fork", "async"])
+def test_an_outage_longer_than_the_threshold_ends_nobody_and_declares_nobody_dead(
+    postgresql_url: str, away: PostgreSQLServer, tmp_path: Path, supervise: Supervise, mode: str
+) -> None:
+    settings: Settings = replace(
+        make_settings(postgresql_url, tmp_path), workers=(WorkerSettings(),), dispatchers=(DispatcherSettings(),)
+    )
+    supervised = supervise(settings, mode=mode, make=make)
+    supervised.wait_for_rows("Worker", 1)
+    supervised.wait_for_rows("Dispatcher", 1)
+    names = {row["name"] for row in supervised.rows()}
+    supervised.store.close()
+    away.stop("immediate")
+    supervised.wait_for_log("The database cannot be reached", count=3)
+    time.sleep(settings.alive_threshold * 1.5)
+    away.start()
+    supervised.wait_for_log("The database is back", count=3)
+    assert {row["name"] for row in supervised.rows()} == names
+    before = supervised.rows("Worker")[0]["last_heartbeat_at"]
+    wait_for(lambda: supervised.rows("Worker")[0]["last_heartbeat_at"] > before, "a beat")
+    assert supervised.log().count("The database cannot be reached") == 3
+    assert "not heard of" not in supervised.log()
+    assert "ended (" not in supervised.log()
+    supervised.signal(signal.SIGTERM)
+    assert supervised.wait() == 0
+    assert supervised.rows() == []
+
+
+def test_a_stop_while_the_database_is_away_is_not_held_up_by_it(
+    postgresql_url: str, away: PostgreSQLServer, tmp_path: Path, supervise: Supervise
+) -> None:
+    settings = replace(make_settings(postgresql_url, tmp_path), workers=(WorkerSettings(),))
+    supervised = supervise(settings, make=make)
+    supervised.wait_for_rows("Worker", 1)
+    supervised.store.close()
+    away.stop("immediate")
+    supervised.wait_for_log("The database cannot be reached")
+    supervised.signal(signal.SIGTERM)
+    assert supervised.wait(10.0) == 0
+    assert "Left its registration behind" in supervised.log()

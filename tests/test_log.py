@@ -1,0 +1,122 @@
+"""What an operator reads."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from queued import log
+from queued.domain.jobs import Failure
+from queued.telemetry import emit
+
+Lines = Callable[[], list[str]]
+
+
+@pytest.fixture
+def stream() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def lines(stream: io.StringIO) -> Iterator[Lines]:
+    """The lines so far, without their times."""
+    end = log.configure("info", stream)
+    yield lambda: [line[24:] for line in stream.getvalue().splitlines()]
+    end()
+
+
+def test_a_start_names_kind_pid_hostname_and_settings(lines: Lines) -> None:
+    metadata = {"queues": ["mail", "*"], "threads": 3, "polling_interval": 0.1, "slots": ["/run/x.slots"]}
+    emit("process_started", process="worker-1", kind="Worker", pid=71, hostname="db1", process_id=4, metadata=metadata)
+    assert lines() == [
+        "INFO  worker-1 Started Worker (pid: 71, hostname: db1, queues: mail,*, threads: 3, polling_interval: 0.1)"
+    ]
+
+
+def test_each_line_begins_with_the_local_time(lines: Lines, stream: io.StringIO) -> None:
+    emit("reloading")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} INFO  supervisor Reloading\n", stream.getvalue())
+    assert lines()
+
+
+def test_a_jobs_output_bears_its_id_and_cannot_drive_the_terminal(lines: Lines) -> None:
+    emit("job_output", process="worker-1", job_id=17, stream="stdout", level="INFO", logger=None, line="a\x1b[31mred")
+    emit("job_output", process="worker-1", job_id=None, stream="log", level="ERROR", logger="app", line="two\nlines")
+    assert lines() == [
+        r"INFO  worker-1 job=17 stdout: a\x1b[31mred",
+        "ERROR worker-1 log: two".replace("log:", "app:"),
+        "ERROR worker-1 lines",
+    ]
+
+
+def test_what_is_below_the_level_is_not_written(lines: Lines) -> None:
+    emit("claimed", count=3)
+    emit("job_output", job_id=1, stream="log", level="DEBUG", logger="app", line="x")
+    assert lines() == []
+
+
+def test_ends_of_jobs_are_told_with_their_reasons(lines: Lines) -> None:
+    failure = Failure("app.Error", "no such file", ("line",))
+    emit("job_failed", job_id=3, class_name="app.load", failure=failure, wait=0.0)
+    emit("job_retry", job_id=3, class_name="app.load", failure=failure, wait=2.5)
+    emit("job_crashed", job_id=3, class_name="app.load", reason="killed by SIGSEGV", attempt=3, final=True)
+    assert lines() == [
+        "ERROR supervisor job=3 app.load failed: app.Error: no such file",
+        "WARN  supervisor job=3 app.load runs again in 2.5 s: app.Error: no such file",
+        "ERROR supervisor job=3 app.load attempt 3 crashed: killed by SIGSEGV; failed, it has crashed too often",
+    ]
+
+
+def test_recovered_jobs_are_named_by_what_became_of_them(lines: Lines) -> None:
+    emit(
+        "jobs_recovered",
+        process="w",
+        reason="w is gone",
+        crashed=[1],
+        failed=[],
+        released=list(range(12)),
+        cancelled=[],
+    )
+    assert lines() == [
+        "WARN  w w is gone: 1 job was running, runs again: 1; "
+        "12 jobs ready again: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more"
+    ]
+
+
+def test_a_fatal_application_is_told_with_what_to_do(lines: Lines) -> None:
+    emit("actor_fatal", key="application-1", kind="application", reason="app.py:3: NameError: x", retries=5)
+    assert lines() == [
+        "ERROR supervisor application-1 is FATAL: app.py:3: NameError: x. It is not started again; "
+        "jobs stay ready until the application loads: repair it, then reload or restart queued"
+    ]
+
+
+def test_an_unexpected_error_is_told_with_its_place_and_no_traceback(lines: Lines) -> None:
+    try:
+        raise KeyError("queue")
+    except KeyError as error:
+        emit("process_failed", process="worker-1", kind="Worker", error=error, expected=False)
+    [line] = lines()
+    assert re.fullmatch(r"ERROR worker-1 Worker ended: KeyError: 'queue' \(\S+test_log\.py:\d+\)", line)
+
+
+def test_an_unknown_event_and_one_with_other_facts_are_written_as_they_are(lines: Lines) -> None:
+    emit("something_else", process="worker-1", answer=42)
+    emit("actor_died", key="worker-1")
+    assert lines() == ["INFO  worker-1 something_else answer=42", "WARN  supervisor actor_died key=worker-1"]
+
+
+def test_every_level_of_the_table_exists() -> None:
+    for name, (level, _) in log.LINES.items():
+        assert callable(level) or level in log.LEVELS, name
+
+
+def test_a_log_that_nobody_reads_stops_nothing() -> None:
+    closed = io.StringIO()
+    end = log.configure("debug", closed)
+    closed.close()
+    emit("reloading")
+    end()
