@@ -86,7 +86,7 @@ def test_the_configured_threshold_decides_who_is_dead(
     age(store, worker.id, 40)
     assert ctl("status").status == 3
     file = tmp_path / "queue.yml"
-    file.write_text(f"production:\n  database: {database_url}\n  alive_threshold: 60\n  dispatchers: [{}]\n")
+    file.write_text(f"production:\n  database: {database_url}\n  alive_threshold: 60\n  dispatchers: [{{}}]\n")
     assert program("queuectl", "status", "--config", file).status == 0
 
 
