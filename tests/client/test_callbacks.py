@@ -250,7 +250,7 @@ def test_callbacks_of_async_jobs_are_plain_functions_too() -> None:
         yield
         seen.append("out")
 
-    outcome = asyncio.run(guest.aperform(delivery(async_step), RecordingPort()))  # type: ignore[arg-type]
+    outcome = asyncio.run(guest.aperform(delivery(async_step), RecordingPort()))
     assert outcome == {"kind": "done"}
     assert seen == ["in", "run", "out"]
 
@@ -262,4 +262,4 @@ def test_what_cannot_be_a_callback_is_refused() -> None:
     with pytest.raises(TypeError, match="plain functions"):
         step.before_perform(coroutine)
     with pytest.raises(TypeError, match="generator function"):
-        step.around_perform(lambda job: None)  # type: ignore[arg-type, return-value]
+        step.around_perform(lambda job: None)  # type: ignore[type-var]

@@ -71,7 +71,7 @@ def test_a_refused_argument_reaches_no_database() -> None:
 def test_many_jobs_are_stored_at_once_and_each_says_what_became_of_it(store: Store) -> None:
     jobs = [greet.bind(str(n)) for n in range(1000)]
     jobs[10] = greet.bind("bad", at=object())
-    jobs[20] = greet.set(queue=lambda *a, **k: 1 // 0).bind("worse")
+    jobs[20] = greet.set(queue=lambda *a, **k: str(1 // 0)).bind("worse")
     handles = queued.enqueue_many(jobs)
     assert isinstance(handles[10].error, ArgumentError)
     assert isinstance(handles[20].error, ZeroDivisionError)

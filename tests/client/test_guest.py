@@ -20,6 +20,7 @@ from client.deliveries import RecordingPort, delivery
 from queued.client import guest, registry
 from queued.client.arguments import encode_call
 from queued.domain.errors import JobCancelled, JobTimedOut
+from queued.runner.coroutines import Interruptible
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +32,10 @@ def perform(given: dict[str, Any], port: RecordingPort | None = None) -> dict[st
     return guest.perform(given, port or RecordingPort())
 
 
+def nothing() -> None:
+    """A job that ends at once."""
+
+
 def raising(error: Callable[[], BaseException], **options: Any) -> queued.Job[[], None]:
     def work() -> None:
         raise error()
@@ -40,7 +45,11 @@ def raising(error: Callable[[], BaseException], **options: Any) -> queued.Job[[]
 
 def test_a_job_that_returns_is_done() -> None:
     got: list[Any] = []
-    job = queued.job(name="test.take")(lambda *args, **kwargs: got.append((args, kwargs)))
+
+    @queued.job(name="test.take")
+    def job(*args: Any, **kwargs: Any) -> None:
+        got.append((args, kwargs))
+
     given = delivery(job)
     given["args"] = encode_call([1, (2,)], {"k": {3}})
     assert perform(given) == {"kind": "done"}
@@ -76,7 +85,7 @@ def test_whatever_a_job_raises_is_a_failed_attempt(error: type[BaseException]) -
     if error is not StopIteration:  # a coroutine cannot raise it
         assert perform(delivery(work))["error"]["class"].rpartition(".")[2] == error.__name__
         if not issubclass(error, (SystemExit, KeyboardInterrupt)):
-            outcome = asyncio.run(guest.aperform(delivery(work), RecordingPort()))  # type: ignore[arg-type]
+            outcome = asyncio.run(guest.aperform(delivery(work), RecordingPort()))
             assert outcome["error"]["class"].rpartition(".")[2] == error.__name__
 
 
@@ -86,7 +95,8 @@ def test_recursion_without_end_fails_that_job_only() -> None:
         deeper()
 
     assert perform(delivery(deeper))["error"]["class"] == "RecursionError"
-    assert perform(delivery(queued.job(name="test.ok")(lambda: None))) == {"kind": "done"}
+    ok = queued.job(name="test.ok")(nothing)
+    assert perform(delivery(ok)) == {"kind": "done"}
 
 
 def test_retry_and_discard_follow_the_declarations() -> None:
@@ -157,18 +167,22 @@ def test_an_exception_raised_into_the_thread_ends_the_job_that_runs_there() -> N
 
 
 @pytest.mark.parametrize(("reason", "kind"), [("stop", "released"), ("cancel", "cancelled"), ("timeout", "failed")])
-def test_a_task_that_is_cancelled_with_a_reason_ends_as_the_reason_says(reason: str, kind: str) -> None:
+def test_a_coroutine_that_the_runner_interrupts_ends_as_the_reason_says(reason: str, kind: str) -> None:
     @queued.job(name="test.sleep")
     async def sleep() -> None:
         await asyncio.sleep(60)
 
     async def main() -> dict[str, Any]:
-        task = asyncio.create_task(guest.aperform(delivery(sleep), RecordingPort()))  # type: ignore[arg-type]
-        await asyncio.sleep(0.01)
-        task.cancel(reason)
-        return await task
+        attempt = Interruptible(guest.aperform(delivery(sleep), RecordingPort()))
+        asyncio.get_running_loop().call_later(0.01, attempt.interrupt, guest.soft_exception(reason))
+        outcome: dict[str, Any] = await attempt
+        return outcome
 
-    assert asyncio.run(main())["kind"] == kind
+    outcome = asyncio.run(main())
+    assert outcome["kind"] == kind
+    if reason == "timeout":
+        assert outcome["error"]["class"] == "queued.JobTimedOut"
+        assert outcome["error"]["message"] == "the job ran longer than its timeout"
 
 
 def test_an_unknown_job_fails_with_near_names_and_what_to_check() -> None:
@@ -195,12 +209,16 @@ def test_a_job_whose_module_was_not_imported_yet_is_found(tmp_path: Path, monkey
 
 
 def test_arguments_that_cannot_be_read_fail_the_job() -> None:
-    job = queued.job(name="test.take")(lambda *args: None)
+    @queued.job(name="test.take")
+    def job(*args: Any) -> None:
+        pass
+
     outcome = perform(delivery(job, args='{"args":[{"$queued":"gone","value":1}],"kwargs":{}}'))
     assert (outcome["kind"], outcome["error"]["class"]) == ("failed", "queued.ArgumentError")
     assert "args[0]" in outcome["error"]["message"]
     assert perform(delivery(job, args="{"))["kind"] == "failed"
-    assert perform(delivery(queued.job(name="test.none")(lambda: None), 1))["error"]["class"] == "TypeError"
+    none = queued.job(name="test.none")(nothing)
+    assert perform(delivery(none, 1))["error"]["class"] == "TypeError"
 
 
 def test_options_that_cannot_be_read_do_not_lose_the_job() -> None:
@@ -269,7 +287,7 @@ def test_async_jobs_run_in_a_thread_worker_and_sync_ones_in_a_task() -> None:
     assert guest.is_coroutine("test.async")
     assert not guest.is_coroutine("test.sync")
     assert perform(delivery(asynchronous)) == {"kind": "done"}
-    assert asyncio.run(guest.aperform(delivery(synchronous), RecordingPort())) == {"kind": "done"}  # type: ignore[arg-type]
+    assert asyncio.run(guest.aperform(delivery(synchronous), RecordingPort())) == {"kind": "done"}
     assert seen == [7, 7, 7]
     assert queued.current_job() is None
 
@@ -284,7 +302,7 @@ def test_tasks_and_threads_each_see_their_own_job_and_context() -> None:
             job = queued.current_job()
             assert job is not None
             assert (job.id, dict(queued.current_context())) == (n, {"n": n})
-        seen[n] = job.context
+            seen[n] = job.context
 
     def given(n: int) -> dict[str, Any]:
         return delivery(look, n, id=n, opts=json.dumps({"context": {"n": n}}))
@@ -333,9 +351,11 @@ def test_the_guest_needs_no_driver_and_no_configuration_to_run_jobs() -> None:
     script = (
         "import sys, queued\nfrom queued.client import guest\n"
         "queued.job(name='t')(lambda: None)\n"
-        "d = dict(id=1, lease=1, args='{\"args\":[],\"kwargs\":{}}', opts=None, queue='q', priority=0, attempt=1, counters={}, enqueued_at=0)\n"
+        "d = dict(id=1, lease=1, args='{\"args\":[],\"kwargs\":{}}', opts=None, queue='q', priority=0)\n"
+        "d.update(attempt=1, counters={}, enqueued_at=0)\n"
         "print(guest.perform({**d, 'class': 't'}, None)['kind'])\n"
-        "print(sorted(m for m in sys.modules if m.split('.')[0] in ('psycopg', 'sqlite3', 'yaml') or 'queued.storage' in m))\n"
+        "unwanted = ('psycopg', 'sqlite3', 'yaml', 'asyncio')\n"
+        "print(sorted(m for m in sys.modules if m.split('.')[0] in unwanted or 'queued.storage' in m))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],

@@ -34,9 +34,9 @@ async def shout(word: str) -> str:
 
 def test_calling_a_job_runs_it_here_and_now() -> None:
     assert add(1, b=2) == 3
-    assert asyncio.run(shout("a")) == "A"  # type: ignore[arg-type]
+    assert asyncio.run(shout("a")) == "A"
     assert add.__doc__ == "Add."
-    assert add.__name__ == "add"
+    assert add.__name__ == "add"  # type: ignore[attr-defined]
 
 
 def test_a_job_is_stored_under_its_module_and_name_unless_it_has_one_of_its_own() -> None:

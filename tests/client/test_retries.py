@@ -10,7 +10,7 @@ import pytest
 import queued
 from queued.client.policies import policies_of
 from queued.domain.errors import ConfigurationError
-from queued.domain.retries import MAX_WAIT, Discard, Fail, Retry, decide
+from queued.domain.retries import MAX_WAIT, Discard, Fail, Policy, Retry, decide
 
 
 def nothing() -> float:
@@ -68,7 +68,8 @@ def test_each_declaration_counts_by_itself() -> None:
 
 def test_the_declaration_nearest_to_the_error_decides_and_among_equals_the_last() -> None:
     everything, network = queued.discard_on(Exception), queued.retry_on(ConnectionError)
-    for order in ([everything, network], [network, everything]):
+    orders: list[list[Policy]] = [[everything, network], [network, everything]]
+    for order in orders:
         assert isinstance(decide(order, ConnectionResetError(), {}, nothing), Retry)
         assert isinstance(decide(order, KeyError(), {}, nothing), Discard)
         assert decide(order, KeyboardInterrupt(), {}, nothing) == Fail()

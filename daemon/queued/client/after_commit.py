@@ -49,7 +49,7 @@ _KEY = "queued.after_commit"
 
 
 class _Waiting:
-    """What to do after the commit. `root` is the transaction that must commit, `inside` the savepoint it stands in now, or `root`."""
+    """What to do after the commit of `root`; `inside` is the savepoint that it stands in now, or `root`."""
 
     def __init__(self, root: Any, inside: Any, action: Callable[[], None]) -> None:
         self.root = root

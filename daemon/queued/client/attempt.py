@@ -9,8 +9,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
+import inspect
 import json
 import logging
 import random
@@ -28,7 +28,7 @@ from queued.client.callbacks import Abort, Around, coming_out, going_in
 from queued.client.context import replaced_context
 from queued.client.current import CurrentJob, Running, running
 from queued.client.failure import class_path, describe
-from queued.client.interrupts import JobInterrupted, from_cancellation, message_for
+from queued.client.interrupts import JobInterrupted, message_for
 from queued.client.jobs import Job
 from queued.domain.errors import JobCancelled, JobTimedOut
 from queued.domain.jobs import parse_options
@@ -82,8 +82,6 @@ class Attempt:
         """Write down how the attempt ended; the job's context is left behind."""
         try:
             if self.outcome is None:
-                if isinstance(error, asyncio.CancelledError):
-                    error = from_cancellation(error) or error
                 self.error = error
                 self.outcome = self._done() if error is None else self._ended_by(error)
         finally:
@@ -140,8 +138,10 @@ class Attempt:
 def call_here(call: Callable[[], Any]) -> None:
     """Call a job's function to its end, also when it is async and this is no event loop."""
     result = call()
-    if not asyncio.iscoroutine(result):
+    if not inspect.iscoroutine(result):
         return
+    import asyncio  # a tenth of a second that many applications never need
+
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -152,6 +152,8 @@ def call_here(call: Callable[[], Any]) -> None:
 
 def _run_apart(coroutine: Coroutine[Any, Any, Any]) -> None:
     """Run a coroutine to its end in a thread of its own: this one has an event loop already."""
+    import asyncio
+
     errors: list[BaseException] = []
 
     def body() -> None:

@@ -1,7 +1,6 @@
 """What the runner asks of the client. The contract is §4.5 of the design document; a change of it changes `PROTOCOL`.
 
-The runner raises `soft_exception(reason)` in the thread of a job that must end. A job that runs as an asyncio task is
-cancelled with the reason as the message, `task.cancel("timeout")`, and the outcome is the same.
+The runner raises `soft_exception(reason)` inside a job that must end: in its thread, or in its coroutine.
 """
 
 from __future__ import annotations

@@ -24,16 +24,6 @@ def soft_exception(reason: str) -> type[BaseException]:
     return _BY_REASON.get(reason, JobInterrupted)
 
 
-def from_cancellation(error: BaseException) -> BaseException | None:
-    """The soft exception that an `asyncio.CancelledError` stands for: its message is the runner's reason, if it is one."""
-    reason = error.args[0] if error.args else None
-    if not isinstance(reason, str) or reason not in _BY_REASON:
-        return None
-    soft = _BY_REASON[reason](message_for(reason))
-    soft.__cause__ = error
-    return soft
-
-
 def message_for(reason: str) -> str:
     """One sentence for an exception that was raised without any."""
     return {
