@@ -110,13 +110,14 @@ def test_of_a_process_of_another_boot_or_another_container_nothing_is_certain() 
         assert not is_gone(999_999_999, other)
 
 
-def test_a_zombie_has_ended() -> None:
+def test_a_zombie_is_its_parents_to_settle() -> None:
     child = subprocess.Popen([sys.executable, "-c", ""])
-    deadline = time.monotonic() + 10.0
-    while start_time(child.pid) is not None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert start_time(child.pid) is None
+    started = start_time(child.pid)
+    assert started is not None
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert not is_gone(child.pid, text(start=started))
     assert child.wait() == 0
+    assert is_gone(child.pid, text(start=started))
 
 
 # When

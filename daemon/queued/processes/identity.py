@@ -27,19 +27,21 @@ def is_local(text: str) -> bool:
 
 
 def is_gone(pid: int, text: str) -> bool:
-    """Whether a local process has certainly ended. Of a process of another host nothing is certain: False."""
+    """Whether a local process has certainly ended. Of a process of another host nothing is certain: False.
+
+    A zombie is not gone: its parent lives, knows why it ended, and settles what it left.
+    """
     return is_local(text) and start_time(pid) != _parse(text).get("start")
 
 
 def start_time(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot; None when there is none, or only a zombie."""
+    """When a process started, in clock ticks since boot; None when there is no such process. Zombies count as processes."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             # The name, in parentheses, may hold spaces and parentheses itself: count from the last one.
-            fields = file.read().rpartition(b")")[2].split()
-    except (OSError, ValueError):
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
         return None
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
 @cache
