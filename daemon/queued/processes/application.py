@@ -19,26 +19,8 @@ from queued.domain.errors import QueuedError
 from queued.domain.settings import AppSettings
 from queued.runner import wire
 
-#: Run by the application's interpreter. The first lines are understood by every Python, so that one that is too old can say so.
-BOOT = """# The fork server of `queued`: loads the application and forks the processes that run its jobs.
-import json, os, struct, sys
-directory, text = sys.argv[1:]
-if sys.version_info < (3, 10):
-    message = "%s is Python %d.%d; queued needs 3.10 or later" % ((sys.executable,) + tuple(sys.version_info[:2]))
-    error = {"class": "ApplicationError", "message": message, "file": None, "line": None, "backtrace": []}
-    body = json.dumps({"t": "load_failed", "error": error}).encode("ascii")
-    os.write(json.loads(text)["control"], struct.pack(">I", len(body)) + body)
-    sys.exit(70)
-sys.path[:] = [entry for entry in sys.path if entry]
-write_bytecode = not sys.dont_write_bytecode
-sys.dont_write_bytecode = True
-import importlib.util
-name = "_queued_runner"
-spec = importlib.util.spec_from_file_location(name, directory + "/__init__.py", submodule_search_locations=[directory])
-package = sys.modules[name] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(package)
-sys.exit(importlib.import_module(name + ".main").main(text, write_bytecode))
-"""
+#: Run by the application's interpreter. Short, for it is what an operator sees in a list of processes.
+BOOT = "import sys; exec(open(sys.argv[1] + '/boot.py').read())  # the application of `queued`"
 
 #: The longest path of a socket that the kernel takes, without its final NUL.
 _LONGEST_ADDRESS = 107
