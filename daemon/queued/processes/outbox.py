@@ -7,7 +7,7 @@ that the database cannot hold must not hold up the others: then each goes alone,
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,11 +65,12 @@ class Ended:
 
 
 class Outbox:
-    """Outcomes and requests of one worker on their way to the database."""
+    """Outcomes and requests of one worker on their way to the database. `announce` is told of the work that comes of them."""
 
-    def __init__(self, store: Store, worker: claimed.Worker) -> None:
+    def __init__(self, store: Store, worker: claimed.Worker, announce: Callable[[Sequence[Arrival]], None]) -> None:
         self._store = store
         self._worker = worker
+        self._announce = announce
         self._ended: list[Ended] = []
         self._requests: list[Request] = []
         self._since = 0.0
@@ -154,7 +155,7 @@ class Outbox:
             return claimed.finish(session, outcomes, self._worker)
 
     def _tell(self, batch: Sequence[Ended], report: claimed.Report) -> None:
-        self._store.ring(report.arrivals)
+        self._announce(report.arrivals)
         for stale in report.stale:
             emit(
                 "stale_outcome",
@@ -189,7 +190,7 @@ class Outbox:
                 self._refuse_or_split(batch, error)
                 continue
             del self._requests[: len(batch)]
-            self._store.ring(arrivals)
+            self._announce(arrivals)
             for request in batch:
                 own, ids = ids[: len(request.jobs)], ids[len(request.jobs) :]
                 request.station.runner.send({"t": "stored", "r": request.number, "ids": own})
@@ -203,7 +204,7 @@ class Outbox:
             except DatabaseError as own:
                 answer = {"t": "refused", "r": request.number, "message": str(own if len(batch) > 1 else error)}
             else:
-                self._store.ring(arrivals)
+                self._announce(arrivals)
                 answer = {"t": "stored", "r": request.number, "ids": ids}
             self._requests.remove(request)
             request.station.runner.send(answer)

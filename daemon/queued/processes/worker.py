@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, ClassVar
 
@@ -97,7 +97,7 @@ class Worker(Role):
     def ready(self) -> None:
         if self.settings.database.wake:
             self._bell = self.store.listen(["ready", "control"])
-        self._outbox = Outbox(self.store, claimed.Worker(hostname(), self.name))
+        self._outbox = Outbox(self.store, claimed.Worker(hostname(), self.name), self._announce)
         self._ask_at = time.monotonic() + ASK
 
     def poll(self) -> float:
@@ -153,6 +153,13 @@ class Worker(Role):
             return self.store.moved()
         except DatabaseUnavailable:
             return True  # the claim will meet the same, and deals with it
+
+    def _announce(self, arrivals: Sequence[Arrival]) -> None:
+        """Tell everybody of new work, ourselves too: nobody hears the bell that he rings."""
+        self.store.ring(arrivals)
+        for arrival in arrivals:
+            if arrival.seq and self._lanes.arrived(arrival):
+                self._hungry = True
 
     def _obey(self, text: str) -> None:
         verb, _, subject = text.partition(" ")
@@ -359,7 +366,7 @@ class Worker(Role):
             with self.store.transaction() as session:
                 recovered = claimed.crash(session, [(job.id, job.lease)], reason, self.settings.crash_limit, worker)
             self._crashed.popleft()
-            self.store.ring(recovered.arrivals)
+            self._announce(recovered.arrivals)
             emit(
                 "job_crashed",
                 job_id=job.id,
