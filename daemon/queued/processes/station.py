@@ -65,8 +65,8 @@ class Station:
 
     @classmethod
     def open(cls, path: str, name: str, slots: str, threads: int, tasks: int, *, alone: bool) -> Station:
-        """Have the fork server at `path` fork a runner. Raises RunnerRefused or RunnerGone when there is none to be had."""
-        runner = RunnerProcess.start(path, name, slots, threads, tasks, time.monotonic() + START_PATIENCE)
+        """Have the fork server at `path` fork a runner. Raises RunnerGone when there is none to be had."""
+        runner = RunnerProcess.start(path, name, slots, threads, tasks, START_PATIENCE)
         return cls(runner, max(1, threads + tasks), alone)
 
     @property

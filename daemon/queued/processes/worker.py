@@ -22,7 +22,7 @@ from queued.domain.settings import Settings, WorkerSettings
 from queued.processes.identity import hostname
 from queued.processes.outbox import Ended, Outbox, Request
 from queued.processes.role import Role
-from queued.processes.runner_process import RunnerGone, RunnerRefused
+from queued.processes.runner_process import RunnerGone
 from queued.processes.station import PATIENCE, Delivery, Station
 from queued.storage import claimed, queues, ready
 from queued.storage.claimed import CRASH_POLICY
@@ -37,6 +37,8 @@ LOOK_AGAIN = (0.006, 0.03)
 LONGEST_REST = 5.0
 #: How often, in seconds, running jobs are looked at: for time-outs, for jobs that wait too long, for cancellations.
 WATCH, GLANCE, ASK = 0.02, 0.25, 5.0
+#: Seconds until the next attempt to send what a runner's socket had no room for.
+UNSENT = 0.001
 #: Seconds that a runner may take to end in order.
 LEAVE = 1.0
 #: A job that has run this many seconds is marked as started in the database.
@@ -331,7 +333,7 @@ class Worker(Role):
         try:
             path = os.readlink(self._application_path)
             station = Station.open(path, self.name, slots, threads, tasks, alone=alone)
-        except (OSError, RunnerGone, RunnerRefused) as error:
+        except (OSError, RunnerGone) as error:
             self._absent += 1
             self._open_at = now + min(1.0, 0.05 * self._absent)
             emit("runner_not_started", process=self.name, error=str(error))
@@ -456,6 +458,8 @@ class Worker(Role):
         times = [now + GLANCE if any(not s.idle for s in self._stations()) else now + LONGEST_REST]
         if any(station.watched for station in self._stations()):
             times.append(now + WATCH)
+        if any(station.runner.pending_bytes for station in self._stations()):
+            times.append(now + UNSENT)
         if rest is not None:
             times.append(max(now + rest, self._retry_at))
         if self._looks:
