@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from queued.domain.errors import DatabaseUnavailable
+from queued.domain.errors import DatabaseError, DatabaseUnavailable
 from queued.domain.settings import Settings
 from queued.processes import recovery, runtime
 from queued.processes.heartbeat import Contact, Heartbeat
@@ -72,7 +72,8 @@ class Registry:
             self._settle_ended()
             if beat or not self._settled_all:
                 self._settle_dead(now)
-        except DatabaseUnavailable as error:
+        except DatabaseError as error:
+            # Also what trying again may not lift: whoever watches over the others must not be the first to go.
             self._contact.lost()
             self._not_before = now + self._outage.failed(error)
         else:
@@ -91,7 +92,7 @@ class Registry:
             self._settle_ended()
             with self.store.transaction() as session:
                 processes.deregister(session, self.process_id)
-        except DatabaseUnavailable as error:
+        except DatabaseError as error:
             emit("deregister_failed", error=str(error), **self._facts())
             return False
         finally:

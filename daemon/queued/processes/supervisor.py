@@ -59,6 +59,9 @@ from queued.telemetry import emit
 #: Seconds that a start waits for a database that is away, before it leaves the waiting to whoever started it.
 BOOT_PATIENCE = 30.0
 
+#: Whole seconds to give jobs back in, when the process is to end because threads of it hang.
+ABANDON_PATIENCE = 10
+
 UNAVAILABLE, CONFIGURATION = 69, 78
 
 
@@ -111,6 +114,9 @@ class Supervisor:
         """Boot, supervise, stop; the exit status. What went wrong has been told as an event by then."""
         self._signals.install(SUPERVISOR)
         try:
+            if not self._state.plan:
+                source = self.settings.source or "the configuration"
+                raise ConfigurationError(f"{source} asks for no actor: add workers or dispatchers")
             self._runtime = Runtime.make(self.settings.runtime_directory, self.name)
             try:
                 return self._supervise()
@@ -286,6 +292,9 @@ class Supervisor:
     def _abandon(self, status: int) -> None:
         """Threads are left that do not end. Give their jobs back and end the process, and them with it."""
         emit("abandoned", process=self.name, status=status)
+        # What hangs may be the database, and giving back must not hang with it: SIGALRM ends the process then.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(ABANDON_PATIENCE)
         try:
             self._registry.give_back(list(self._carried))
             self._registry.leave()
