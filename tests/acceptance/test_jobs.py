@@ -216,8 +216,11 @@ def test_a_job_nobody_knows_fails_with_near_names_and_the_worker_goes_on(service
 
 @contextmanager
 def held(service: Service, work: ModuleType) -> Iterator[None]:
-    """The one thread of the first worker is busy while the body enqueues, so that all of it is there when it chooses."""
-    [blocker] = service.enqueue(work.note.bind(seconds=0.7))
+    """The one thread of the first worker is busy while the body enqueues, so that all of it is there when it chooses.
+
+    Long enough for the worker to give back what it may have taken in advance before the rest was there.
+    """
+    [blocker] = service.enqueue(work.note.bind(seconds=1.1))
     service.started(blocker)
     yield
     assert service.ledger.ends(blocker) == [], "the enqueues took longer than the job that held the worker"
