@@ -185,6 +185,15 @@ def recover(
     return recovered
 
 
+def orphans(session: Session) -> list[int]:
+    """Ids of processes that are not registered any more and yet hold claims, for `recover`.
+
+    A claim checks that its process is registered, but on PostgreSQL one that was stopped in the midst of it can commit just
+    after the reaper has looked.
+    """
+    return [row["process_id"] for row in session.all("claimed.orphans")]
+
+
 def _ended(claim: Row) -> dict[str, object]:
     return {
         "job_id": claim["job_id"],

@@ -35,11 +35,12 @@ KEEPALIVES = {
     "tcp_user_timeout": "20000",
 }
 #: A plan made from the statistics of an empty table ran the claim 150 times slower; with these the indexes are always used.
-#: Only those who read lists (queuectl) may join by hashing.
+#: Only those who read lists (queuectl) may join by hashing. An actor must hear of a hung server before it is taken for hung
+#: itself, so its statements end after 20 s.
 SESSION_SETTINGS = """
 SELECT set_config('TimeZone', 'UTC', false), set_config('enable_seqscan', 'off', false), set_config('jit', 'off', false),
        set_config('enable_mergejoin', %s, false), set_config('enable_hashjoin', %s, false),
-       set_config('lock_timeout', '10s', false), set_config('statement_timeout', '60s', false),
+       set_config('lock_timeout', '10s', false), set_config('statement_timeout', %s, false),
        set_config('idle_in_transaction_session_timeout', '60s', false), set_config('application_name', %s, false)
 """
 
@@ -160,7 +161,8 @@ class Postgresql:
             pooled = not self._settings.listen or self._settings.listen_url is not None
             options["prepare_threshold"] = None if pooled else 5
             connection: psycopg.Connection[Any] = pg.connect(url, autocommit=True, **options)
-            connection.execute(SESSION_SETTINGS, (self._joins, self._joins, f"queued {self._label}".strip()))
+            limit = "60s" if self._joins == "on" else "20s"
+            connection.execute(SESSION_SETTINGS, (self._joins, self._joins, limit, f"queued {self._label}".strip()))
         except pg.ProgrammingError as error:
             raise DatabaseMisconfigured(
                 f"the database URL is not one that PostgreSQL understands: {one_line(error)}"
