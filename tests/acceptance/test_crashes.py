@@ -13,6 +13,7 @@ from acceptance.conftest import COMBINATIONS, Serve
 from acceptance.service import Service, is_alive, kill
 from fixtures.daemon import registered
 
+SETTINGS = {"settings": {"interrupt_grace": 0.5}}
 ALONE = [{"threads": 1, "polling_interval": 0.1}]
 
 
@@ -107,7 +108,7 @@ def test_a_running_job_that_heeds_is_cancelled_by_an_operator(service: Service, 
 
 
 def test_a_running_job_that_does_not_heed_is_cancelled_with_its_process(service: Service, work: ModuleType) -> None:
-    job, neighbour = service.enqueue(work.stubborn.bind(), work.note.bind(seconds=3.0))
+    job, neighbour = service.enqueue(work.stubborn.bind(), work.note.bind(seconds=2.0))
     runner = service.started(job)
     assert service.started(neighbour) == runner
     assert service.daemon.queuectl("jobs", "cancel", str(job)).returncode == 0
@@ -161,7 +162,8 @@ def test_after_the_death_of_the_supervisor_the_next_one_recovers_at_once(
     serve: Serve, work: ModuleType, request: pytest.FixtureRequest, combination: str
 ) -> None:
     mode = combination.partition("-")[2]
-    service = serve(url_of(request, combination), mode=mode, workers=ALONE)
+    settings = {"shutdown_timeout": 0.5, "interrupt_grace": 0.3}
+    service = serve(url_of(request, combination), mode=mode, workers=ALONE, settings=settings)
     service.wait_all(service.enqueue(*[work.note.bind() for _ in range(30)]))
     running, *waiting = service.enqueue(work.stubborn_at_first.bind(), *[work.note.bind() for _ in range(8)])
     service.started(running)
