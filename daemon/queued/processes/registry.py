@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from queued.domain.errors import DatabaseError, DatabaseUnavailable
 from queued.domain.settings import Settings
@@ -40,6 +41,9 @@ class Registry:
         self.settings = settings
         self.store: Store = open_store(settings.database, label=name)
         self.process_id = 0
+        #: What `queuectl` tells of us; stored with the next beat, which comes at once when it changes.
+        self._metadata: Mapping[str, Any] = {}
+        self._told = True
         self._heartbeat = Heartbeat(settings.heartbeat_interval)
         self._contact = Contact()
         self._outage = Outage(process=name)
@@ -55,6 +59,12 @@ class Registry:
         self._register()
         emit("process_started", **self._facts())
 
+    def describe(self, metadata: Mapping[str, Any]) -> None:
+        """Facts for `processes.metadata`."""
+        if metadata != self._metadata:
+            self._metadata = dict(metadata)
+            self._told = False
+
     def ended(self, name: str, reason: str, blame: bool) -> None:
         """A process that we started has ended; `tick` settles what it left."""
         self._ended.append(Ended(name, reason, blame))
@@ -63,7 +73,7 @@ class Registry:
     def tick(self) -> None:
         """Do what is due: settle ended processes at once, beat and look for dead ones every interval."""
         now = time.monotonic()
-        beat = self._heartbeat.due(now)
+        beat = self._heartbeat.due(now) or not self._told
         if now < self._not_before or not (beat or self._ended or not self._settled_all):
             return
         try:
@@ -83,7 +93,7 @@ class Registry:
     def rest(self) -> float:
         """Seconds until a tick has something to do."""
         now = time.monotonic()
-        due = 0.0 if self._ended or not self._settled_all else self._heartbeat.rest(now)
+        due = 0.0 if self._ended or not (self._settled_all and self._told) else self._heartbeat.rest(now)
         return max(due, self._not_before - now)
 
     def leave(self) -> bool:
@@ -134,13 +144,14 @@ class Registry:
                 pid=os.getpid(),
                 hostname=hostname(),
                 identity=identity(),
-                metadata={},
+                metadata=self._metadata,
             )
         self._heartbeat.registered(time.monotonic())
 
     def _beat(self, now: float) -> None:
         with self.store.transaction(durable=False) as session:
-            known = processes.beat(session, self.process_id)
+            known = processes.beat(session, self.process_id, self._metadata)
+        self._told = True
         if known:
             self._heartbeat.beaten(now)
         else:

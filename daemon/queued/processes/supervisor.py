@@ -62,6 +62,9 @@ BOOT_PATIENCE = 30.0
 #: Whole seconds to give jobs back in, when the process is to end because threads of it hang.
 ABANDON_PATIENCE = 10
 
+#: Seconds within which several TERM or INT are one request: `timeout` and others signal the process and then its whole group.
+ONE_REQUEST = 0.2
+
 UNAVAILABLE, CONFIGURATION = 69, 78
 
 
@@ -106,6 +109,7 @@ class Supervisor:
         self._events: deque[Event] = deque()
         self._start_told = False
         self._status: int | None = None
+        self._stop_asked_at = float("-inf")
         self._state = supervision.initial(
             plan_of(settings), threads=settings.mode == "async", limits=limits_of(settings)
         )
@@ -156,7 +160,16 @@ class Supervisor:
         self._hear_applications()
         self._reap()
         self._feed(Tick())
+        self._registry.describe(self._metadata())
         self._registry.tick()
+
+    def _metadata(self) -> dict[str, Any]:
+        """The application's state, for those who look from outside."""
+        application = self._state.actors.get(supervision.application_key(self._state.generation))
+        if application is None:
+            return {}
+        error = application.reason if application.state in {"BACKOFF", "FATAL"} else None
+        return {"application": {"state": application.state, "error": error}}
 
     def _signalled(self, number: int) -> None:
         if number in STOP or number == signal.SIGQUIT:
