@@ -116,6 +116,15 @@ class Service:
         return f"--- log ---\n{tail}\n--- ledger ---\n{entries}"
 
 
+def named(name: str) -> queued.Job[..., Any]:
+    """A job that only the application has, known here by name to be enqueued."""
+
+    def body(*args: Any) -> None:
+        raise AssertionError("it runs in the application, never here")
+
+    return queued.job(name=name)(body)
+
+
 def is_alive(pid: int) -> bool:
     """Whether the process is there and not a zombie."""
     try:

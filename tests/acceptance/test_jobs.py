@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-import queued
-from acceptance.service import Service
+from acceptance.service import Service, named
 
 SETTINGS = {
     "workers": [
@@ -155,9 +154,7 @@ def test_a_coroutine_runs_in_a_worker_with_threads(service: Service, work: Modul
 
 
 def test_a_plain_function_runs_in_a_worker_with_tasks_and_holds_up_no_task(service: Service, work: ModuleType) -> None:
-    slow, quick = service.enqueue(
-        work.note.set(queue="tasks").bind(seconds=0.6), work.anote.set(queue="tasks").bind()
-    )
+    slow, quick = service.enqueue(work.note.set(queue="tasks").bind(seconds=0.6), work.anote.set(queue="tasks").bind())
     service.wait_all([slow, quick])
     assert service.ledger.ends(quick)[0]["at"] < service.ledger.ends(slow)[0]["at"]
 
@@ -204,7 +201,7 @@ def test_all_that_a_job_says_is_in_the_log_with_its_id(service: Service, work: M
 
 
 def test_a_job_nobody_knows_fails_with_near_names_and_the_worker_goes_on(service: Service, work: ModuleType) -> None:
-    [job] = service.enqueue(unknown("work.nota").bind())
+    [job] = service.enqueue(named("work.nota").bind())
     found = service.wait(job, "failed")
     assert found.failure is not None
     assert found.failure.error_class == "queued.UnknownJob"
@@ -236,12 +233,3 @@ def overlap(service: Service, ids: list[int]) -> int:
     starts = [entry["at"] for entry in service.ledger.starts() if entry["job"] in ids]
     ends = [entry["at"] for entry in service.ledger.ends() if entry["job"] in ids]
     return max(sum(1 for at in starts if at <= moment) - sum(1 for at in ends if at < moment) for moment in starts)
-
-
-def unknown(name: str) -> queued.Job[..., Any]:
-    """A job that only this process knows."""
-
-    def body() -> None:
-        raise AssertionError("it must never run")
-
-    return queued.job(name=name)(body)
