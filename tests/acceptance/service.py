@@ -27,14 +27,15 @@ ENDED = frozenset({"finished", "failed", "discarded", "cancelled"})
 class Service:
     """Enqueue, look, wait. The database is read directly, so that looking is cheap and needs no daemon."""
 
-    def __init__(self, daemon: Daemon, ledger: Ledger) -> None:
+    def __init__(self, daemon: Daemon, ledger: Ledger, url: str | None = None) -> None:
         self.daemon = daemon
         self.ledger = ledger
+        self.url = url or daemon.url
         self._store: Store | None = None
 
     def enqueue(self, *jobs: queued.UnsentJob) -> list[int]:
         """Store the jobs in one transaction, by the client of this process; their ids."""
-        queued.configure(self.daemon.url)
+        queued.configure(self.url)
         stored = queued.enqueue_many(list(jobs))
         ids = [job.id for job in stored if job.id is not None]
         assert len(ids) == len(jobs), f"not all stored: {[job.error for job in stored]}"
@@ -44,7 +45,7 @@ class Service:
     def store(self) -> Iterator[Store]:
         """A connection of the test's own."""
         if self._store is None:
-            self._store = open_store(self.daemon.url, label="test")
+            self._store = open_store(self.url, label="test")
         yield self._store
 
     def close(self) -> None:
@@ -64,7 +65,7 @@ class Service:
 
     def processes(self, kind: str = "worker") -> dict[str, int]:
         """Registered processes of a kind: the pid of each name."""
-        return {name: pid for name, is_kind, _, pid in registered(self.daemon.url) if is_kind.startswith(kind)}
+        return {name: pid for name, is_kind, _, pid in registered(self.url) if is_kind.startswith(kind)}
 
     # waiting
 

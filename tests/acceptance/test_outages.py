@@ -11,7 +11,8 @@ import pytest
 
 from acceptance.conftest import Serve
 from acceptance.load import Producer
-from acceptance.service import APPS
+from acceptance.service import APPS, Service
+from acceptance.wire import Line
 from fixtures.postgresql import PostgreSQLServer
 
 
@@ -55,6 +56,38 @@ def test_a_restart_of_the_database_under_load_loses_nothing(
     assert set(service.processes().values()) <= before, "a worker was replaced, and need not have been"
     assert service.daemon.stop() == 0
     assert service.daemon.processes() == []
+
+
+@pytest.mark.parametrize("what", ["a claim", "an end"])
+def test_an_answer_of_the_database_that_is_lost_on_its_way_loses_no_job(
+    serve: Serve, work: ModuleType, postgresql_server: PostgreSQLServer, postgresql_url: str, mode: str, what: str
+) -> None:
+    with Line(postgresql_server.port) as line:
+        service = serve(
+            postgresql_url.replace(f":{postgresql_server.port}/", f":{line.port}/"),
+            mode=mode,
+            workers=[{"threads": 1, "polling_interval": 0.1}],
+            database={"wake": False},
+        )
+        direct = Service(service.daemon, service.ledger, url=postgresql_url)
+        if what == "a claim":
+            line.lose_the_answer_to(b"INSERT INTO queued.claimed")
+            [job] = direct.enqueue(work.note.bind())
+            direct.until(lambda: direct.job(job).state == "running", "the claim to be stored")
+            time.sleep(0.1)
+            assert service.ledger.starts(job) == [], "the answer was not lost"
+        else:
+            line.lose_the_answer_to(b"INSERT INTO queued.finished")
+            [job] = direct.enqueue(work.note.bind())
+            direct.wait(job)
+        line.cut()
+        direct.wait(job)
+        [after] = direct.enqueue(work.note.bind())
+        direct.wait(after)
+        assert service.ledger.jobs("start")[job] == 1
+        assert direct.job(job).attempt == 1
+        assert service.daemon.stop() == 0
+        direct.close()
 
 
 def one_end_each(url: str, ids: list[int]) -> bool:
