@@ -78,6 +78,10 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._ended) + len(self._requests)
 
+    def keys(self) -> set[tuple[int, int]]:
+        """The (id, lease) of every attempt whose outcome is not stored yet."""
+        return {(ended.job_id, ended.lease) for ended in self._ended}
+
     def add(self, ended: Ended) -> None:
         """An attempt has ended."""
         if not self._ended:

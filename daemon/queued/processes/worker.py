@@ -37,6 +37,9 @@ LOOK_AGAIN = (0.006, 0.03)
 LONGEST_REST = 5.0
 #: How often, in seconds, running jobs are looked at: for time-outs, for jobs that wait too long, for cancellations.
 WATCH, GLANCE, ASK = 0.02, 0.25, 5.0
+#: Seconds after an outage in which a claim whose answer was lost may still commit (a statement ends after 20 s), and how
+#: often to look for such claims meanwhile.
+DOUBT, DOUBT_EVERY = 30.0, 1.0
 #: Seconds until the next attempt to send what a runner's socket had no room for.
 UNSENT = 0.001
 #: Seconds that a runner may take to end in order.
@@ -84,6 +87,8 @@ class Worker(Role):
         self._watch_at = 0.0
         self._retry_at = 0.0
         self._crashed: deque[tuple[Delivery, str]] = deque()
+        self._doubt_until = float("-inf")
+        self._compare_at = float("-inf")
 
     # Role
 
@@ -114,6 +119,7 @@ class Worker(Role):
                 self.outage.succeeded()
             except DatabaseUnavailable as error:
                 self._retry_at = now + self.outage.failed(error)
+                self._doubt_until = self._retry_at + DOUBT
         return self._rest(time.monotonic())
 
     def wait(self, seconds: float) -> bool:
@@ -355,8 +361,28 @@ class Worker(Role):
         if now >= self._ask_at:
             self._ask_at = now + ASK
             self._ask_for_cancellations()
+        if self._compare_at <= now < self._doubt_until:
+            self._return_unknown()
+            self._compare_at = now + DOUBT_EVERY
         if self._hungry and self._main is not None:
             self._claim(now)
+
+    def _return_unknown(self) -> None:
+        """Give back what the database says is ours and we know nothing of: the answer to its claim was lost on the way."""
+        with self.store.reading() as session:
+            held = claimed.held(session, self.process_id)
+        known = {key for station in self._stations() for key in station.deliveries} | self._outbox.keys()
+        known |= {(job.id, job.lease) for job, _ in self._waiting_alone}
+        known |= {(delivery.job.id, delivery.job.lease) for delivery, _ in self._crashed}
+        unknown = sorted(held - known)
+        if not unknown:
+            return
+        arrivals: list[Arrival] = []
+        with self.store.transaction() as session:
+            released = claimed.release(session, unknown, arrivals)
+        self._announce(arrivals)
+        if released:
+            emit("jobs_released", ids=sorted(released), why="the answer to their claim was lost", process=self.name)
 
     def _store_crashes(self) -> None:
         if not self._crashed:
@@ -413,22 +439,25 @@ class Worker(Role):
         limit = allowance - held
         if limit <= 0:
             return
-        found: list[ClaimedJob] = []
         searched = self._lanes.search_overdue(now)
         if searched:
             self._search(now)
-        found = self._take_ready(limit)
-        if len(found) < limit and not searched and self._lanes.search_due(now):
+        # Handed out at once: a search that fails must not cost jobs that are ours already.
+        found = self._hand_out(self._take_ready(limit), now)
+        if found < limit and not searched and self._lanes.search_due(now):
             self._search(now)
-            found += self._take_ready(limit - len(found))
-        self._hungry = len(found) >= limit
-        if not found:
-            return
-        self._idle_rest = self.worker.polling_interval
-        suspects = [job for job in found if job.counters.get(CRASH_POLICY)]
-        self._waiting_alone.extend((job, now) for job in suspects)
+            found += self._hand_out(self._take_ready(limit - found), now)
+        self._hungry = found >= limit
+        if found:
+            self._idle_rest = self.worker.polling_interval
+            self._open_stations(now)
+
+    def _hand_out(self, found: list[ClaimedJob], now: float) -> int:
+        """Give claimed jobs to the runner, and those whose process crashed before a place in the queue to run alone."""
+        assert self._main is not None
+        self._waiting_alone.extend((job, now) for job in found if job.counters.get(CRASH_POLICY))
         self._main.deliver([job for job in found if not job.counters.get(CRASH_POLICY)], time.monotonic())
-        self._open_stations(now)
+        return len(found)
 
     def _search(self, now: float) -> None:
         started = time.monotonic()
@@ -446,9 +475,9 @@ class Worker(Role):
         if not marks or limit <= 0:
             return []
         lease = (self.process_id << 32) + self._leases
+        self._leases += limit  # also when the claim fails: it may have been made all the same
         with self.store.statement() as session:
             found, taken = ready.claim(session, marks, limit, self.process_id, lease)
-        self._leases += limit
         self._lanes.taken(taken)
         return found
 
@@ -468,8 +497,10 @@ class Worker(Role):
             times.append(max(self._open_at, now + 0.01))
         if self._crashed:
             times.append(self._retry_at)
+        if now < self._doubt_until:
+            times.append(max(self._compare_at, self._retry_at))
         if self._hungry and not self.outage.going_on and self._has_room():
-            return 0.0
+            return max(0.0, self._retry_at - now)
         if not self._hungry or now >= self._poll_at:
             if now >= self._poll_at:
                 self._poll_at = now + self._idle_rest

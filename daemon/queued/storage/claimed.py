@@ -270,6 +270,11 @@ def mark_started(session: Session, claims: Sequence[tuple[int, int, float]]) -> 
         session.run("claimed.mark_started", job_id=job_id, lease=lease, ago=float(ago))
 
 
+def held(session: Session, process_id: int) -> set[tuple[int, int]]:
+    """The (id, lease) of every job in this process's hands, as the database has it."""
+    return {(row["job_id"], row["lease"]) for row in session.all("claimed.held", process_id=process_id)}
+
+
 def cancellations(session: Session, process_id: int) -> set[tuple[int, int]]:
     """The (id, lease) of this process's claims whose cancellation has been asked for."""
     return {(row["job_id"], row["lease"]) for row in session.all("claimed.cancellations", process_id=process_id)}
