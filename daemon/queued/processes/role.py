@@ -107,6 +107,9 @@ class Role:
     def abandon(self) -> None:
         """Drop what is in hand, after an immediate stop was asked for: give it back, if that can be done at once."""
 
+    def disowned(self) -> None:
+        """Our registration is gone and our jobs were given away: say what of our work does not count. Must not raise."""
+
     def close(self) -> None:
         """Let go of processes and sockets. Always called, last; must not need the database."""
 
@@ -123,6 +126,7 @@ class Role:
             if self.process_id:
                 self._leave()
         except RegistrationLost:
+            self.disowned()
             self.close()
             self._settle_after_loss()
             raise

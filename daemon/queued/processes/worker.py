@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, ClassVar
 
-from queued.domain.errors import DatabaseUnavailable
+from queued.domain.errors import DatabaseError, DatabaseUnavailable
 from queued.domain.jobs import Arrival, ClaimedJob, Failure, NewJob
 from queued.domain.lanes import Lanes
 from queued.domain.pace import Pace
@@ -559,6 +559,13 @@ class Worker(Role):
             self._read_runners(time.monotonic())
             if self._stations():
                 self.wait(0.05)
+
+    def disowned(self) -> None:
+        self._read_runners(time.monotonic())
+        try:
+            self._outbox.flush()
+        except DatabaseError:
+            pass  # it would have been refused; whoever was given the jobs tells how they end
 
     def _hand_back_waiting(self, now: float) -> None:
         while self._waiting_alone:
