@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -78,7 +79,10 @@ class PostgresqlSession:
 
     def _execute(self, name: str, params: Mapping[str, Any]) -> psycopg.Cursor[Row]:
         (text,) = self._texts[name]
-        return self._cursor.execute(text, params, binary=True)
+        try:
+            return self._cursor.execute(text, params, binary=True)
+        except (UnicodeError, OverflowError, struct.error) as error:
+            raise DatabaseError(f"PostgreSQL cannot hold a value of {name}: {error}") from error
 
     def all(self, name: str, /, **params: Any) -> list[Row]:
         return self._execute(name, params).fetchall()

@@ -76,7 +76,10 @@ class SqliteSession:
         for text in self._texts[name]:
             cursor = self._connection.cursor()
             cursor.row_factory = row_of
-            cursor.execute(text, values)
+            try:
+                cursor.execute(text, values)
+            except (UnicodeError, OverflowError) as error:
+                raise DatabaseError(f"SQLite cannot hold a value of {name}: {error}") from error
             if cursor.description is not None:
                 rows = cursor.fetchall()
             touched = cursor.rowcount if cursor.rowcount >= 0 else len(rows)
