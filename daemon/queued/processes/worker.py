@@ -44,6 +44,8 @@ DOUBT, DOUBT_EVERY = 30.0, 1.0
 UNSENT = 0.001
 #: Seconds that a runner may take to end in order.
 LEAVE = 1.0
+#: The first and the last second of the calendar, since 1970.
+FIRST, LAST = -62135596800.0, 253402300799.0
 #: A job that has run this many seconds is marked as started in the database.
 LASTS = 0.5
 
@@ -331,7 +333,7 @@ class Worker(Role):
                 fresh = station or self._open(self._slots[1 + n], 1, 0, alone=True)
                 if fresh is not None:
                     self._alone[n] = fresh
-                    fresh.deliver([self._waiting_alone.popleft()[0]], now)
+                    self._deliver(fresh, [self._waiting_alone.popleft()[0]], now)
 
     def _open(self, slots: str, threads: int, tasks: int, *, alone: bool) -> Station | None:
         """A new runner, or None while the application is not loaded: then look again shortly."""
@@ -456,8 +458,15 @@ class Worker(Role):
         """Give claimed jobs to the runner, and those whose process crashed before a place in the queue to run alone."""
         assert self._main is not None
         self._waiting_alone.extend((job, now) for job in found if job.counters.get(CRASH_POLICY))
-        self._main.deliver([job for job in found if not job.counters.get(CRASH_POLICY)], time.monotonic())
+        self._deliver(self._main, [job for job in found if not job.counters.get(CRASH_POLICY)], time.monotonic())
         return len(found)
+
+    def _deliver(self, station: Station, jobs: list[ClaimedJob], now: float) -> None:
+        for job in station.deliver(jobs, now):
+            failure = Failure(
+                "queued.JobTooLarge", "its arguments are too large to be handed to the process that runs jobs"
+            )
+            self._outbox.add(Ended(job.id, job.lease, job.class_name, "failed", now, failure=failure))
 
     def _search(self, now: float) -> None:
         started = time.monotonic()
@@ -615,14 +624,14 @@ class Worker(Role):
 
 
 def new_job(frame: Mapping[str, Any]) -> NewJob:
-    """A job that a runner wants stored."""
+    """A job that a runner wants stored. Its moment came as a float, which may round the last one there is up to none."""
     run_at = frame.get("run_at")
     return NewJob(
         class_name=frame["class_name"],
         arguments=frame["arguments"],
         queue=frame.get("queue", "default"),
         priority=frame.get("priority", 0),
-        run_at=None if run_at is None else datetime.fromtimestamp(run_at, timezone.utc),
+        run_at=None if run_at is None else datetime.fromtimestamp(max(FIRST, min(run_at, LAST)), timezone.utc),
         wait=frame.get("wait"),
         options=frame.get("options"),
     )
