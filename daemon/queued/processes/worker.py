@@ -82,6 +82,7 @@ class Worker(Role):
         self._idle_rest = worker.polling_interval
         self._poll_at = 0.0
         self._glance_at = 0.0
+        self._mark_at = 0.0
         self._ask_at = 0.0
         self._open_at = 0.0
         self._open_failures = 0
@@ -358,7 +359,8 @@ class Worker(Role):
         if rest is not None and (rest <= 0 or all(station.idle for station in self._stations())):
             self._outbox.flush()
             self._open_failures = 0
-        if now >= self._glance_at - GLANCE / 2:
+        if now >= self._mark_at:
+            self._mark_at = now + GLANCE
             self._mark_started(now)
         if now >= self._ask_at:
             self._ask_at = now + ASK
