@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.supervised import make_settings
 from queued.domain.jobs import NewJob
-from queued.domain.settings import Settings, WorkerSettings
+from queued.domain.settings import DispatcherSettings, Settings, WorkerSettings
+from queued.processes.dispatcher import Dispatcher
 from queued.processes.outbox import Ended
 from queued.processes.role import Liveness
 from queued.processes.wakeup import Wakeup
 from queued.processes.worker import Worker
+from queued.storage import scheduled
 from queued.storage.store import Store, open_store
 
 
@@ -63,3 +66,44 @@ def test_after_an_outage_the_worker_compares_its_books_with_the_database(worker:
     worker._doubt_until = time.monotonic() + 10
     worker.poll()
     assert state(store, job) == "ready"
+
+
+def test_a_refusal_of_the_database_changes_no_outcome(worker: Worker, store: Store) -> None:
+    [job] = store.enqueue([NewJob("a")])
+    worker._search(time.monotonic())
+    [taken] = worker._take_ready(1)
+    worker._outbox.add(Ended(taken.id, taken.lease, "a", "done", time.monotonic() - 1))
+    table = "queued_finished" if store.dialect == "sqlite" else "queued.finished"
+    rename(store, table, "finished_away")
+    worker.poll()
+    assert worker.outage.going_on
+    rename(
+        store, "finished_away" if store.dialect == "sqlite" else "queued.finished_away", table.removeprefix("queued.")
+    )
+    worker._retry_at = 0.0
+    worker.poll()
+    assert state(store, job) == "finished"
+    assert not worker.outage.going_on
+
+
+def rename(store: Store, table: str, name: str) -> None:
+    with store.transaction():
+        store.backend.script(f"ALTER TABLE {table} RENAME TO {name};")
+
+
+def test_due_jobs_that_another_dispatcher_holds_are_no_reason_for_a_busy_loop(
+    postgresql_url: str, tmp_path: Path
+) -> None:
+    settings = make_settings(postgresql_url, tmp_path)
+    store, other = open_store(postgresql_url), open_store(postgresql_url)
+    store.migrate()
+    store.enqueue([NewJob("a", wait=0.01)])
+    time.sleep(0.02)
+    dispatcher = Dispatcher("dispatcher-1", settings, DispatcherSettings())
+    dispatcher.store = store
+    dispatcher._retention_at = time.monotonic() + 60
+    with other.transaction() as session:
+        assert len(scheduled.dispatch(session, 10)) == 1
+        assert dispatcher.poll() > 0
+    store.close()
+    other.close()

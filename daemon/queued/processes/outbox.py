@@ -13,6 +13,7 @@ from typing import Any
 
 from queued.domain.errors import DatabaseError, DatabaseUnavailable
 from queued.domain.jobs import Arrival, Failure, NewJob, Outcome, OutcomeKind
+from queued.processes.outage import AWAY
 from queued.storage import claimed, jobs
 from queued.storage.store import Store
 from queued.telemetry import emit
@@ -103,7 +104,7 @@ class Outbox:
         return max(0.0, self._since + LINGER - now) if self._ended else None
 
     def flush(self) -> None:
-        """Store all of it. Raises DatabaseUnavailable, and then nothing is lost."""
+        """Store all of it. Raises what `AWAY` names, and then nothing is lost."""
         self._store_requests()
         while self._ended:
             self._store_outcomes()
@@ -114,7 +115,7 @@ class Outbox:
         batch = self._ended[: FULL * 4]
         try:
             report = self._finish(batch)
-        except DatabaseUnavailable:
+        except AWAY:
             raise
         except DatabaseError as error:
             if len(batch) == 1:
@@ -132,7 +133,7 @@ class Outbox:
         ended = self._ended[0]
         try:
             report = self._finish([ended])
-        except DatabaseUnavailable:
+        except AWAY:
             raise
         except DatabaseError as error:
             self._replace_unstorable(ended, error)

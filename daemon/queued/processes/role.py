@@ -18,7 +18,7 @@ from queued.domain.errors import DatabaseError, DatabaseUnavailable
 from queued.domain.settings import Settings
 from queued.processes.heartbeat import Heartbeat, RegistrationLost
 from queued.processes.identity import hostname, identity
-from queued.processes.outage import Outage
+from queued.processes.outage import AWAY, Outage
 from queued.processes.wakeup import Wakeup
 from queued.storage import claimed, processes
 from queued.storage.store import Store, open_store
@@ -185,14 +185,14 @@ class Role:
     def _turn(self) -> float:
         try:
             return self.poll()
-        except DatabaseUnavailable as error:
+        except AWAY as error:
             return self.outage.failed(error)
 
     def _beat(self, now: float) -> None:
         try:
             with self.store.transaction(durable=False) as session:
                 touched = processes.beat(session, self.process_id)
-        except DatabaseUnavailable as error:
+        except AWAY as error:
             self.outage.failed(error)
             self.heartbeat.missed(now)
             return
@@ -211,7 +211,7 @@ class Role:
             self.drain()
         try:
             self._settle("its process stopped")
-        except DatabaseUnavailable as error:
+        except AWAY as error:
             # The row, and what is still claimed, is what the supervisor or the next one on this host settles.
             emit("deregister_failed", error=str(error), **self._facts())
             return

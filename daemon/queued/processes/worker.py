@@ -13,13 +13,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, ClassVar
 
-from queued.domain.errors import DatabaseError, DatabaseUnavailable
+from queued.domain.errors import DatabaseError
 from queued.domain.jobs import Arrival, ClaimedJob, Failure, NewJob
 from queued.domain.lanes import Lanes
 from queued.domain.pace import Pace
 from queued.domain.queues import Selector
 from queued.domain.settings import Settings, WorkerSettings
 from queued.processes.identity import hostname
+from queued.processes.outage import AWAY
 from queued.processes.outbox import Ended, Outbox, Request
 from queued.processes.role import Role
 from queued.processes.runner_process import RunnerGone
@@ -120,7 +121,7 @@ class Worker(Role):
             try:
                 self._tell_and_claim(now)
                 self.outage.succeeded()
-            except DatabaseUnavailable as error:
+            except AWAY as error:
                 self._retry_at = now + self.outage.failed(error)
                 self._doubt_until = self._retry_at + DOUBT
         return self._rest(time.monotonic())
@@ -146,7 +147,7 @@ class Worker(Role):
             return
         try:
             messages = self._bell.drain()
-        except DatabaseUnavailable as error:
+        except AWAY as error:
             self._retry_at = now + self.outage.failed(error)
             return
         for channel, text in messages:
@@ -162,7 +163,7 @@ class Worker(Role):
     def _has_moved(self) -> bool:
         try:
             return self.store.moved()
-        except DatabaseUnavailable:
+        except AWAY:
             return True  # the claim will meet the same, and deals with it
 
     def _announce(self, arrivals: Sequence[Arrival]) -> None:
@@ -613,7 +614,7 @@ class Worker(Role):
             if rest is not None and (everything or rest <= 0):
                 self._outbox.flush()
             self.outage.succeeded()
-        except DatabaseUnavailable as error:
+        except AWAY as error:
             self._retry_at = now + self.outage.failed(error)
 
     def close(self) -> None:
