@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from acceptance.service import APPS
 from fixtures.daemon import GUEST, PACKAGE
 
 #: Enqueues until it is told to stop; one line for each enqueue: its id, or null and the error, and how long it took.
@@ -17,7 +18,7 @@ PRODUCER = """
 import json, random, signal, sys, time
 import queued
 
-url, path, application, pause = sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4])
+url, path, application, milliseconds, pause = *sys.argv[1:4], float(sys.argv[4]), float(sys.argv[5])
 sys.path.insert(0, application)
 import work
 
@@ -33,7 +34,7 @@ with open(path, "a", buffering=1) as file:
     while going:
         began = time.monotonic()
         try:
-            told = {"id": work.spin.enqueue(random.uniform(1, 20)).id}
+            told = {"id": work.spin.enqueue(random.uniform(0, milliseconds)).id}
         except Exception as error:
             told = {"id": None, "error": f"{type(error).__name__}: {error}"}
         file.write(json.dumps({**told, "took": time.monotonic() - began}) + "\\n")
@@ -51,13 +52,16 @@ class Enqueued:
 
 
 class Producer:
-    """One enqueuing process. It ends with the `with` block."""
+    """One enqueuing process. Its jobs take up to `milliseconds`, and it rests `pause` seconds between two.
 
-    def __init__(self, url: str, path: Path, application: Path, pause: float) -> None:
+    It ends with the `with` block.
+    """
+
+    def __init__(self, url: str, path: Path, *, milliseconds: float = 20.0, pause: float = 0.005) -> None:
         self.path = path
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(PACKAGE), str(GUEST)])}
         self._process = subprocess.Popen(
-            [sys.executable, "-c", PRODUCER, url, str(path), str(application), str(pause)],
+            [sys.executable, "-c", PRODUCER, url, path, APPS / "ordinary", str(milliseconds), str(pause)],
             env=environment,
             stdin=subprocess.DEVNULL,
         )

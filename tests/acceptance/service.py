@@ -72,10 +72,13 @@ class Service:
     def until(self, condition: Callable[[], Any], what: str, timeout: float = PATIENCE) -> Any:
         """The condition's value once it is true; the log and the ledger in the failure otherwise."""
         deadline = time.monotonic() + timeout
+        pause = 0.005
         while not (value := condition()):
             if time.monotonic() > deadline:
                 raise AssertionError(f"waited {timeout:g} s for {what}\n{self.report()}")
-            time.sleep(0.01)
+            # Looking costs the daemon's own processors; after a while there is no hurry.
+            pause = min(0.1, pause * 1.2)
+            time.sleep(pause)
         return value
 
     def wait(self, job_id: int, state: str = "finished", timeout: float = PATIENCE) -> JobDetail:

@@ -30,6 +30,19 @@ def test_a_job_runs_once_and_is_finished(service: Service, work: ModuleType) -> 
     assert found.enqueued_at <= found.finished_at
 
 
+def test_a_job_that_lasts_is_seen_to_run_and_since_when(service: Service, work: ModuleType) -> None:
+    [job] = service.enqueue(work.note.bind(seconds=1.5))
+    service.until(lambda: service.job(job).started_at, "the start to be stored")
+    found = service.job(job)
+    assert found.state == "running"
+    assert found.claimed_at is not None
+    assert found.started_at is not None
+    assert abs((found.started_at - found.claimed_at).total_seconds()) < 0.5
+    assert found.process is not None
+    assert found.process.name in service.processes()
+    service.wait(job)
+
+
 def test_a_job_that_raises_is_failed_with_its_error_and_where(service: Service, work: ModuleType) -> None:
     [job] = service.enqueue(work.fail.bind())
     found = service.wait(job, "failed")

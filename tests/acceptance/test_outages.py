@@ -11,7 +11,7 @@ import pytest
 
 from acceptance.conftest import Serve
 from acceptance.load import Producer
-from acceptance.service import APPS, Service
+from acceptance.service import Service
 from acceptance.wire import Line
 from fixtures.postgresql import PostgreSQLServer
 
@@ -28,7 +28,7 @@ def test_a_restart_of_the_database_under_load_loses_nothing(
 ) -> None:
     service = serve(postgresql_url, mode=mode, workers=[{"threads": 3, "processes": 2, "polling_interval": 0.1}])
     before = set(service.daemon.processes())
-    with Producer(postgresql_url, tmp_path / "enqueued", APPS / "ordinary", 0.005) as producer:
+    with Producer(postgresql_url, tmp_path / "enqueued") as producer:
         service.ledger.wait_for("end", 30)
         long = service.enqueue(*[work.note.bind(seconds=1.5) for _ in range(2)])
         service.started(long[0])
