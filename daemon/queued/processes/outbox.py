@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from queued.domain.errors import DatabaseError, DatabaseUnavailable
-from queued.domain.jobs import Arrival, Failure, NewJob, Outcome, OutcomeKind
+from queued.domain.jobs import OUTCOME_KINDS, Arrival, Failure, NewJob, Outcome, OutcomeKind
 from queued.processes.outage import AWAY
 from queued.storage import claimed, jobs
 from queued.storage.store import Store
-from queued.telemetry import emit
+from queued.telemetry import emit, wanted
 
 #: Seconds that an outcome waits for company, and how many go at once without waiting.
 LINGER, FULL = 0.003, 256
+#: The event that tells of each kind of end.
+_EVENTS = {kind: f"job_{kind}" for kind in OUTCOME_KINDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Request:
     station: Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would treble the price of making one, and one is made for each job
 class Ended:
     """An outcome with the moment (monotonic seconds) of its end: how long ago that was is known only when it is stored."""
 
@@ -171,9 +173,10 @@ class Outbox:
             )
         refused = {(stale.job_id, stale.lease) for stale in report.stale}
         for ended in batch:
-            if (ended.job_id, ended.lease) not in refused:
+            name = _EVENTS[ended.kind]
+            if wanted(name) and (ended.job_id, ended.lease) not in refused:
                 emit(
-                    f"job_{ended.kind}",
+                    name,
                     job_id=ended.job_id,
                     class_name=ended.class_name,
                     duration=ended.duration,

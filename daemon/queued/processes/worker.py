@@ -124,6 +124,8 @@ class Worker(Role):
             except AWAY as error:
                 self._retry_at = now + self.outage.failed(error)
                 self._doubt_until = self._retry_at + DOUBT
+            # A message that came with a statement's answer has been read: the connection does not tell of it any more.
+            self._listen(time.monotonic())
         return self._rest(time.monotonic())
 
     def wait(self, seconds: float) -> bool:
@@ -143,6 +145,9 @@ class Worker(Role):
         if self._looks and now >= self._looks[0]:
             self._looks.popleft()
             self._hungry = True
+        self._listen(now)
+
+    def _listen(self, now: float) -> None:
         if self._bell is None or self.outage.going_on:
             return
         try:
@@ -488,7 +493,8 @@ class Worker(Role):
             return []
         lease = (self.process_id << 32) + self._leases
         self._leases += limit  # also when the claim fails: it may have been made all the same
-        with self.store.statement() as session:
+        # Not durable: a claim that a power cut undoes leaves its jobs ready, and whatever was stored after it is undone too.
+        with self.store.statement(durable=False) as session:
             found, taken = ready.claim(session, marks, limit, self.process_id, lease)
         self._lanes.taken(taken)
         return found

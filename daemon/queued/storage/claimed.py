@@ -60,6 +60,9 @@ def finish(session: Session, outcomes: Sequence[Outcome], worker: Worker) -> Rep
     An outcome whose lease is no longer valid is refused whole and returned as stale.
     """
     report = Report()
+    if is_plain(outcomes):
+        _end(session, outcomes, worker, report)
+        return report
     _end(session, [outcome for outcome in outcomes if outcome.kind in END_STATES], worker, report)
     released = [outcome for outcome in outcomes if outcome.kind == "released"]
     if released:

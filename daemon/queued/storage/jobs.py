@@ -37,6 +37,18 @@ def enqueue(session: Session, jobs: Sequence[NewJob]) -> tuple[list[int], list[A
     """
     if not jobs:
         return [], []
+    first = jobs[0]
+    if len(jobs) == 1 and first.run_at is None and first.wait is None:
+        return receipts(
+            session.all(
+                "jobs.enqueue_one",
+                class_name=first.class_name,
+                queue=first.queue,
+                priority=first.priority,
+                arguments=first.arguments,
+                options=first.options,
+            )
+        )
     return receipts(session.all("jobs.enqueue", **parameters(session.dialect, jobs)))
 
 

@@ -217,8 +217,8 @@ class Postgresql:
                 yield self._session
 
     @contextmanager
-    def statement(self) -> Iterator[Session]:
-        """For one statement that is a transaction of its own: one round trip."""
+    def statement(self, durable: bool = True) -> Iterator[Session]:
+        """For one statement that is a transaction of its own: one round trip. Whether it waits for the disk it says itself."""
         with self._guard():
             self.connection()
             assert self._session is not None

@@ -229,9 +229,9 @@ class Sqlite:
         finally:
             self._turnstile.leave()
 
-    def statement(self) -> AbstractContextManager[Session]:
+    def statement(self, durable: bool = True) -> AbstractContextManager[Session]:
         """A transaction: SQLite has nothing shorter that would wait its turn."""
-        return self.transaction()
+        return self.transaction(durable)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:

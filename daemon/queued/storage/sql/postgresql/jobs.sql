@@ -23,3 +23,13 @@ WITH incoming AS MATERIALIZED (
 SELECT job_id AS id, queue, priority, seq FROM put_ready
 UNION ALL
 SELECT job_id, queue, priority, NULL FROM put_scheduled
+
+-- name: enqueue_one
+-- Store one job that is due: what most enqueues are, at two thirds of the price of the general statement.
+WITH stored AS (
+  INSERT INTO queued.jobs (class_name, queue, priority, arguments, options, enqueued_at)
+  VALUES (:class_name, :queue, :priority, :arguments, :options, {now})
+  RETURNING id, queue, priority
+)
+INSERT INTO queued.ready (job_id, queue, priority) SELECT id, queue, priority FROM stored
+RETURNING job_id AS id, queue, priority, seq
