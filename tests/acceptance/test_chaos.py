@@ -15,7 +15,7 @@ from acceptance.load import Producer
 from acceptance.service import Service, kill
 
 #: Seconds of killing.
-CHAOS = 10.0
+CHAOS = 8.0
 
 
 @pytest.mark.parametrize("combination", ["sqlite-fork", "postgresql-fork", "postgresql-async"])
