@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
 from fixtures.supervised import make_settings
-from queued.domain.jobs import NewJob
+from queued.domain.jobs import Failure, NewJob
 from queued.domain.settings import DispatcherSettings, Settings, WorkerSettings
+from queued.processes import recovery
 from queued.processes.dispatcher import Dispatcher
 from queued.processes.outbox import Ended
 from queued.processes.role import Liveness
+from queued.processes.station import Delivery
 from queued.processes.wakeup import Wakeup
 from queued.processes.worker import Worker
-from queued.storage import scheduled
+from queued.storage import processes, scheduled
 from queued.storage.store import Store, open_store
 
 
@@ -107,3 +110,35 @@ def test_due_jobs_that_another_dispatcher_holds_are_no_reason_for_a_busy_loop(
         assert dispatcher.poll() > 0
     store.close()
     other.close()
+
+
+def test_what_a_worker_could_not_tell_is_stored_by_whoever_settles_its_claims(worker: Worker, store: Store) -> None:
+    done, retried, crashed, untouched = store.enqueue([NewJob("a"), NewJob("b"), NewJob("c"), NewJob("d")])
+    worker._search(time.monotonic())
+    jobs = {job.id: job for job in worker._take_ready(4)}
+    os.makedirs(worker.settings.runtime_directory)
+    child = (NewJob("child", run_at=datetime(2100, 1, 1, tzinfo=timezone.utc)),)
+    failure = Failure("app.Error", "not now", ("line 1", "line 2"))
+    now = time.monotonic()
+    worker._outbox.add(Ended(done, jobs[done].lease, "a", "done", now, 0.5, enqueue=child))
+    worker._outbox.add(Ended(retried, jobs[retried].lease, "b", "retry", now, 0.5, failure, 60.0, "app.Error"))
+    worker._crashed.append((Delivery(jobs[crashed], now, None), "its process died"))
+    worker.close()
+    with store.reading() as session:
+        row = processes.find(session, worker.name)
+    assert row is not None
+    recovered = recovery.recover(store, row, "it stopped while the database was away", crash_limit=3)
+    assert (recovered.crashed, recovered.released) == ([crashed], [untouched])
+    assert state(store, done) == "finished"
+    assert state(store, retried) == "scheduled"
+    with store.reading() as session:
+        assert session.one("insights.count_scheduled", cap=10) == {"n": 2}
+        [attempt] = session.all("insights.attempts", id=retried)
+    assert (attempt["message"], attempt["backtrace"], attempt["policy"]) == ("not now", "line 1\nline 2", "app.Error")
+    assert not os.path.exists(worker._untold)
+
+
+def test_a_worker_that_has_told_everything_leaves_no_file(worker: Worker, store: Store) -> None:
+    os.makedirs(worker.settings.runtime_directory)
+    worker.close()
+    assert os.listdir(worker.settings.runtime_directory) == []

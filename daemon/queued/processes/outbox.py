@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from queued.domain.errors import DatabaseError, DatabaseUnavailable
@@ -66,6 +66,31 @@ class Ended:
             self.enqueue,
         )
 
+    def frame(self) -> dict[str, Any]:
+        """The outcome as a runner would tell it, for the slot file."""
+        failure = self.failure
+        error = failure and {
+            "class": failure.error_class,
+            "message": failure.message,
+            "backtrace": list(failure.backtrace),
+        }
+        return {
+            "id": self.job_id,
+            "lease": self.lease,
+            "kind": self.kind,
+            "start": self.ended_at - self.duration,
+            "end": self.ended_at,
+            "error": error,
+            "wait": self.wait,
+            "policy": self.policy,
+            "queue": self.queue,
+            "priority": self.priority,
+            "enqueue": [
+                {**asdict(job), "run_at": None if job.run_at is None else job.run_at.timestamp()}
+                for job in self.enqueue
+            ],
+        }
+
 
 class Outbox:
     """Outcomes and requests of one worker on their way to the database. `announce` is told of the work that comes of them."""
@@ -80,6 +105,10 @@ class Outbox:
 
     def __len__(self) -> int:
         return len(self._ended) + len(self._requests)
+
+    def untold(self) -> list[Ended]:
+        """The outcomes that are not stored yet."""
+        return list(self._ended)
 
     def keys(self) -> set[tuple[int, int]]:
         """The (id, lease) of every attempt whose outcome is not stored yet."""

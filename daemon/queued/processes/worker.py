@@ -19,11 +19,13 @@ from queued.domain.lanes import Lanes
 from queued.domain.pace import Pace
 from queued.domain.queues import Selector
 from queued.domain.settings import Settings, WorkerSettings
+from queued.processes import slots
 from queued.processes.identity import hostname
 from queued.processes.outage import AWAY
 from queued.processes.outbox import Ended, Outbox, Request
 from queued.processes.role import Role
 from queued.processes.runner_process import RunnerGone
+from queued.processes.slots import Slot
 from queued.processes.station import PATIENCE, Delivery, Station
 from queued.storage import claimed, queues, ready
 from queued.storage.claimed import CRASH_POLICY
@@ -69,6 +71,7 @@ class Worker(Role):
         self.capacity = worker.tasks or worker.threads
         self._application_path = application_path
         self._slots = [os.path.join(settings.runtime_directory, f"{name}-{n}.slots") for n in range(1 + MOST_ALONE)]
+        self._untold = os.path.join(settings.runtime_directory, f"{name}-untold.slots")
         self._lanes = Lanes(Selector.parse(worker.queues))
         self._pace = Pace()
         self._main: Station | None = None
@@ -102,7 +105,7 @@ class Worker(Role):
             "queues": ",".join(self.worker.queues),
             **pool,
             "polling_interval": self.worker.polling_interval,
-            "slots": self._slots,
+            "slots": [*self._slots, self._untold],
         }
 
     def ready(self) -> None:
@@ -623,6 +626,12 @@ class Worker(Role):
         except AWAY as error:
             self._retry_at = now + self.outage.failed(error)
 
+    def _settle(self, why: str) -> None:
+        # The database may have come back this very moment: what has ended must not be given back, and run again.
+        self._store_crashes()
+        self._outbox.flush()
+        super()._settle(why)
+
     def close(self) -> None:
         for station in self._stations():
             if station.idle and not self._crashed:
@@ -630,6 +639,19 @@ class Worker(Role):
             else:
                 station.forsake()
         self._main, self._alone = None, [None] * MOST_ALONE
+        self._leave_untold()
+
+    def _leave_untold(self) -> None:
+        """Leave a slot file of what could not be stored, for whoever settles our claims: an end is an end all the same."""
+        outcomes = self._outbox.untold() if hasattr(self, "_outbox") else []  # made by `ready`
+        crashed = [Slot(d.job.id, d.job.lease, d.started_at or d.sent_at) for d, _ in self._crashed]
+        if not outcomes and not crashed:
+            return
+        try:
+            slots.write(self._untold, crashed, [outcome.frame() for outcome in outcomes])
+        except OSError as error:
+            for outcome in outcomes:
+                emit("outcome_lost", job_id=outcome.job_id, class_name=outcome.class_name, error=str(error))
 
 
 def new_job(frame: Mapping[str, Any]) -> NewJob:
