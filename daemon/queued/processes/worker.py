@@ -306,9 +306,10 @@ class Worker(Role):
             process=self.name,
         )
         self._close(station)
-        self._open_failures += 1
-        # The first death is followed by a new runner at once; a runner that dies again and again waits longer each time.
-        self._open_at = now + (0.0 if self._open_failures == 1 else min(5.0, 0.1 * 2.0 ** min(self._open_failures, 6)))
+        # A death in a job costs that job an attempt, and so comes to an end: a new runner at once, for the others' sake. Deaths
+        # without one may go on for ever, and wait longer each time after the first.
+        self._open_failures = 0 if verdict.running else self._open_failures + 1
+        self._open_at = now + (0.0 if self._open_failures <= 1 else min(5.0, 0.1 * 2.0 ** min(self._open_failures, 6)))
         for delivery in verdict.waiting:
             self._give_back(delivery, now)
         for delivery in verdict.running:
