@@ -12,6 +12,7 @@ import pytest
 from acceptance.conftest import COMBINATIONS, Serve
 from acceptance.service import Service, is_alive, kill
 from fixtures.daemon import registered
+from queued.processes.supervisor import ONE_REQUEST
 
 SETTINGS = {"settings": {"interrupt_grace": 0.5}}
 ALONE = [{"threads": 1, "polling_interval": 0.1}]
@@ -240,6 +241,7 @@ def test_an_immediate_stop_waits_for_nobody_and_loses_nothing(
     else:
         service.daemon.signal(signal.SIGTERM)
         service.daemon.wait_for_log("Stopping")
+        time.sleep(ONE_REQUEST)  # nearer to each other two TERM are one
         service.daemon.signal(signal.SIGTERM)
     service.daemon.wait(15)
     assert time.monotonic() - began < 6
