@@ -340,7 +340,7 @@ class Worker(Role):
             free = station is not None and station.idle and station.leaving_since is None
             if station is not None and free and not self._waiting_alone:
                 station.leave(now)
-            elif self._waiting_alone and (station is None or free):
+            elif self._waiting_alone and (free or (station is None and now >= self._open_at)):
                 fresh = station or self._open(self._slots[1 + n], 1, 0, alone=True)
                 if fresh is not None:
                     self._alone[n] = fresh
@@ -354,7 +354,9 @@ class Worker(Role):
             station = Station.open(path, self.name, slots, threads, tasks, alone=alone)
         except (OSError, RunnerGone) as error:
             self._absent += 1
-            self._open_at = now + min(1.0, 0.05 * self._absent)
+            # A fork server that hangs holds up all else for as long as it is waited for: no more than half of the time.
+            ended = time.monotonic()
+            self._open_at = ended + max(ended - now, min(1.0, 0.05 * self._absent))
             emit("runner_not_started", process=self.name, error=str(error))
             return None
         self._absent = 0
