@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from typing import Any, ClassVar
 
 from queued.domain.errors import DatabaseError
-from queued.domain.jobs import Arrival, ClaimedJob, Failure, NewJob
+from queued.domain.jobs import OUTCOME_KINDS, Arrival, ClaimedJob, Failure, NewJob
 from queued.domain.lanes import Lanes
 from queued.domain.pace import Pace
 from queued.domain.queues import Selector
@@ -678,6 +678,9 @@ def ended(job: ClaimedJob, frame: Mapping[str, Any], duration: float) -> Ended:
         return Ended(job.id, job.lease, job.class_name, "done", frame["end"], duration)
     error = frame.get("error")
     failure = None
+    if kind not in OUTCOME_KINDS:
+        kind, error = "failed", None
+        failure = Failure("queued.JobFailed", f"its runner told an end that is not known: {frame['kind']!r}")
     if error is not None:
         failure = Failure(error["class"], error["message"], tuple(error.get("backtrace") or ()))
     return Ended(
