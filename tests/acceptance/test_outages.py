@@ -115,6 +115,27 @@ def test_an_answer_of_the_database_that_is_lost_on_its_way_loses_no_job(
         direct.close()
 
 
+def test_what_a_job_enqueues_is_stored_once_also_when_the_answer_to_the_commit_is_lost(
+    serve: Serve, work: ModuleType, postgresql_server: PostgreSQLServer, postgresql_url: str
+) -> None:
+    with Line(postgresql_server.port) as line:
+        url = postgresql_url.replace(f":{postgresql_server.port}/", f":{line.port}/")
+        service = serve(url, mode="fork", database={"wake": False})
+        direct = Service(service.daemon, service.ledger, url=postgresql_url)
+        line.lose_the_answer_to(b"INSERT INTO queued.jobs", b"COMMIT")
+        [job] = direct.enqueue(work.parent.bind(1))
+        direct.until(lambda: len(direct.jobs()) == 2, "the new job to be stored")
+        time.sleep(0.1)
+        assert service.ledger.entries("enqueued", job) == [], "the answer was not lost"
+        line.cut()
+        direct.wait(job)
+        [told] = service.ledger.entries("enqueued", job)
+        direct.wait_all(told["children"])
+        assert sorted(direct.jobs()) == sorted([job, *told["children"]])
+        assert service.daemon.stop() == 0
+        direct.close()
+
+
 def one_end_each(url: str, ids: list[int]) -> bool:
     """Whether each job has exactly one row that says how it ended, and no row anywhere else."""
     with psycopg.connect(url) as connection:
