@@ -127,6 +127,7 @@ class Clocks:
             hour, minute = self._clock(token.text)
         elif token.kind == "number":
             hour = int(token.text)
+            sure = self.accept({"o'clock"}) or sure
         elif token.low in HOURS:
             hour = HOURS[token.low]
             minute, spoken = self._spoken_minutes()

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from queued.domain.schedule.days import ANCHOR, Days, Monthday, Weekday
 
-_MONTHS = ("January February March April May June July August September October November December").split()
-_WEEKDAYS = "Sunday Monday Tuesday Wednesday Thursday Friday Saturday".split()
+_YEAR = "January February March April May June July August September October November December"
+_WEEK = "Sunday Monday Tuesday Wednesday Thursday Friday Saturday"
+_MONTHS = _YEAR.split()
+_WEEKDAYS = _WEEK.split()
 _NTH = {1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth", -1: "last"}
 #: More times of the day than this are told as minutes and hours.
 _MOST_TIMES = 6
@@ -21,8 +23,10 @@ def describe_calendar(
     which = _days(days)
     if clock:
         text = f"{which or 'every day'} {times}"
+    elif which:
+        text = f"{times}, {which}"
     else:
-        text = f"{times}, {which}" if which else times
+        text = times
     return text if zone_name == "UTC" else f"{text}, {zone_name} time"
 
 

@@ -139,7 +139,7 @@ def _range(field: Field, item: str, value: Callable[[str], int]) -> tuple[int, i
     match = _ITEM.fullmatch(item)
     if match is None or not item.strip("/-"):
         raise ScheduleError(
-            f"{item!r} is not a {field.name}",
+            f"{item!r} does not fit the {field.name}",
             f"write a number from {field.span}, a range such as 1-5, or a step such as */2",
         )
     low, high, given = match["first"], match["last"], match["step"]

@@ -41,58 +41,63 @@ def _by_clock(said: Saying, unit: str, text: str, default_zone: str | None) -> S
     """Every so many seconds, minutes or hours."""
     length, whole = _CLOCK_UNITS[unit]
     count = said.count
-    if said.times:
-        hour, minute = said.times[0]
-        raise ScheduleError(
-            f"every {unit} and a time of the day do not go together",
-            f"write `every day at {hour}:{minute:02}`"
-            + (f" or `every hour at minute {minute}`" if unit == "hour" else f", or `every {unit} from 8am to 5pm`"),
-        )
+    _refuse_time_of_day(said, unit)
     if said.start is not None:
-        if said.start[0] != unit or said.start[1] >= whole or count >= whole:
+        if said.start[0] != unit or max(said.start[1], count) >= whole or (said.span and unit == "hour"):
             raise ScheduleError(
                 f"{_amount(count, unit)} cannot start at {said.start[0]} {said.start[1]}",
-                f"write `every 5 {unit}s starting at {unit} 1`, below {whole} both",
+                f"write `every 5 {unit}s starting at {unit} 1`, with numbers below {whole}",
             )
-        own = f"{said.start[1]}/{count}"
+        step = f"{said.start[1]}/{count}"
     elif whole % count:
-        if said.span or said.minutes or said.seconds or said.weekdays or said.monthdays or said.pace:
-            raise ScheduleError(
-                f"{_amount(count, unit)} do not divide a {'day' if unit == 'hour' else 'minute' if unit == 'second' else 'hour'} "
-                "evenly, so they are counted without regard to hours and days",
-                f"write `every {_amount(count, unit)}` alone, or a number that divides {whole}",
-            )
-        if said.zone is not None:
-            find_zone(said.zone)
+        _refuse_phrases(said, unit)
         return Elapsed(text, timedelta(seconds=length * count), _amount(count, unit))
     else:
-        own = "*" if count == 1 else f"*/{count}"
-    if said.pace is not None or (unit != "hour" and said.minutes) or (unit == "second" and said.seconds):
+        step = "*" if count == 1 else f"*/{count}"
+    minutes, hours = step if unit == "minute" else "*", "*"
+    if unit == "hour" and said.span is not None:
+        minutes, hours = _time_of_day(said)
+        hours += f"/{count}" if count > 1 and "-" in hours else ""
+    elif unit == "hour":
+        minutes, hours = _listed(said.minutes) or "0", step
+    elif said.span is not None:
+        hours = _open_span(said.span)
+    seconds = step if unit == "second" else _listed(said.seconds)
+    days = f"{_monthdays(said) or '*'} * {_weekdays(said) or '*'}{_join(said)}"
+    return read_line(f"{seconds} {minutes} {hours} {days}".lstrip(), said.zone, default_zone, text)
+
+
+def _refuse_time_of_day(said: Saying, unit: str) -> None:
+    """What a period of hours or shorter cannot be said with."""
+    if said.times:
+        time = "{}:{:02}".format(*said.times[0])
+        days = f"{said.count // 24} days" if unit == "hour" and said.count > 24 and said.count % 24 == 0 else "day"
+        other = f"`every hour at minute {said.times[0][1]}`" if unit == "hour" else f"`every {unit} from 8am to 5pm`"
+        raise ScheduleError(
+            f"every {unit} and a time of the day do not go together", f"write `every {days} at {time}`, or {other}"
+        )
+    if said.pace not in (None, unit) or (unit != "hour" and said.minutes) or (unit == "second" and said.seconds):
         raise ScheduleError(
             f"every {unit} has no place for that", f"write `every {unit}`, or `every hour at minute 12`"
         )
-    if unit == "hour":
-        minute = _listed(said.minutes) or "0"
-        hour = own
-        if said.span is not None:
-            (first, early), (last, late) = said.span
-            if said.start is not None or said.minutes or early != late:
-                raise ScheduleError("its minutes differ", "write `every hour from 8am to 5pm`, or a cron line")
-            minute = str(early)
-            hour = f"{first}-{last}" + (f"/{count}" if count > 1 else "")
-    else:
-        minute = own if unit == "minute" else "*"
-        hour = "*" if said.span is None else _open_span(said.span)
-    second = own if unit == "second" else _listed(said.seconds)
-    days = f"{_monthdays(said) or '*'} * {_weekdays(said) or '*'}"
-    line = f"{minute} {hour} {days}{_join(said)}"
-    return read_line(f"{second} {line}" if second else line, said.zone, default_zone, text)
+
+
+def _refuse_phrases(said: Saying, unit: str) -> None:
+    """Elapsed time knows nothing of hours, days and weekdays; a zone does no harm, if there is one of that name."""
+    _, whole = _CLOCK_UNITS[unit]
+    if said.span or said.minutes or said.seconds or said.weekdays or said.monthdays or said.pace:
+        raise ScheduleError(
+            f"{_amount(said.count, unit)} do not divide {whole} {unit}s evenly, so they are counted through hours and days",
+            f"write `every {_amount(said.count, unit)}` alone, or a number that divides {whole}",
+        )
+    if said.zone is not None:
+        find_zone(said.zone)
 
 
 def _by_calendar(said: Saying, unit: str, text: str, default_zone: str | None) -> Schedule:
     """Every so many days, weeks, months or years, at times of the day."""
     _refuse_contradictions(said, unit)
-    minute, hour = _time_of_day(said)
+    minutes, hours = _time_of_day(said)
     count = said.count
     day_stride = month_stride = 1
     monthday, month, weekday = _monthdays(said) or "*", "*", _weekdays(said) or "*"
@@ -114,9 +119,7 @@ def _by_calendar(said: Saying, unit: str, text: str, default_zone: str | None) -
             month = f"*/{count}"
         else:
             month_stride = count
-    line = f"{minute} {hour} {monthday} {month} {weekday}{_join(said)}"
-    second = _listed(said.seconds)
-    line = f"{second} {line}" if second else line
+    line = f"{_listed(said.seconds)} {minutes} {hours} {monthday} {month} {weekday}{_join(said)}".lstrip()
     return read_line(line, said.zone, default_zone, text, day_stride, month_stride)
 
 
@@ -162,11 +165,10 @@ def _time_of_day(said: Saying) -> tuple[str, str]:
     times = said.times or [(0, 0)]
     hours, minutes = sorted({hour for hour, _ in times}), sorted({minute for _, minute in times})
     if {(hour, minute) for hour in hours for minute in minutes} != set(times):
-        first, second = (f"{hour}:{minute:02}" for hour, minute in times[:2])
-        clash = " and ".join(f"{hour}:{minute:02}" for hour, minute in times)
+        told = [f"{hour}:{minute:02}" for hour, minute in times]
         raise ScheduleError(
-            f"{clash} cannot be one cron line, their minutes differ",
-            f"make a recurring task of each (`at {first}`, `at {second}`), or give all hours the same minutes",
+            f"{' and '.join(told)} cannot be one schedule, their minutes differ",
+            f"make a recurring task of each (`at {told[0]}`, `at {told[-1]}`), or give all hours the same minutes",
         )
     return _listed(minutes), _listed(hours)
 

@@ -28,10 +28,11 @@ DAYS = {
     "thurs": 4,
 }
 
-_UNDER_TWENTY = (
+_SMALL = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen"
-).split()
+)
+_UNDER_TWENTY = _SMALL.split()
 _TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50}
 
 #: Numbers of one word, from zero to fifty.
@@ -49,18 +50,16 @@ _ORDINALS = (
     "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth "
     "sixteenth seventeenth eighteenth nineteenth twentieth twenty-first twenty-second twenty-third twenty-fourth "
     "twenty-fifth twenty-sixth twenty-seventh twenty-eighth twenty-ninth thirtieth thirty-first"
-).split()
+)
 
 #: Days of the month in words, as cron writes them.
-ORDINALS = {**{name: str(number) for number, name in enumerate(_ORDINALS, 1)}, "last": "L"}
+ORDINALS = {**{name: str(number) for number, name in enumerate(_ORDINALS.split(), 1)}, "last": "L"}
 
 #: What joins the items of a list, and the ends of a range.
 LISTING = frozenset({",", "and", "or"})
 RANGING = frozenset({"to", "through", "-"})
 
 #: Words that begin a phrase or otherwise have a meaning of their own.
-GRAMMAR = frozenset(
-    "every at from on in the of starting weekday weekdays am pm o'clock dark hundred to through and or".split()
-)
+_GRAMMAR = "every at from on in the of starting weekday weekdays am pm o'clock dark hundred to through and or"
 
-EVERYTHING = frozenset({*UNITS, *DAYS, *NUMBERS, *HOURS, *NOONS, *ORDINALS, *GRAMMAR})
+EVERYTHING = frozenset({*UNITS, *DAYS, *NUMBERS, *HOURS, *NOONS, *ORDINALS, *_GRAMMAR.split()})

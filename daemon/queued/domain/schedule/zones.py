@@ -77,7 +77,7 @@ def find_zone(name: str) -> tzinfo:
 
 def looks_like_zone(text: str) -> bool:
     """Whether a word can only be meant as a zone: it has a slash, or is an offset, or begins upper-case."""
-    return bool(OFFSET.fullmatch(text) or _NAME.fullmatch(text) and ("/" in text or text[0].isupper()))
+    return bool(OFFSET.fullmatch(text) or (_NAME.fullmatch(text) and ("/" in text or text[0].isupper())))
 
 
 def foreign_zone(text: str) -> str | None:
