@@ -4,10 +4,11 @@
     parse("@daily")                       @yearly @annually @monthly @weekly @daily @midnight @noon @hourly
     parse("every weekday at five pm")     phrases with every, at, from, on, in, starting, in any order
 
-A schedule answers with moments in UTC. Beyond common cron it understands `L` and negative days (from the end of the
-month), `#` (the nth weekday of the month), `%` (each nth week, counted from Monday 2018-12-31), `&` (day of the month and
-weekday must both match), ranges over the end (`22-2`), and steps beyond the range (`*/90` is the first value only).
-`~` is refused: a random time would differ from host to host.
+A schedule answers with moments in UTC. With both a day of the month and a weekday it runs on days that are either, as
+crontab(5) has it. Beyond common cron it understands `L` and negative days (from the end of the month), `#` (the nth weekday
+of the month), `%` (each nth week, counted from Monday 2018-12-31), `&` (day of the month and weekday must both match),
+ranges over the end (`22-2`), and steps beyond the range (`*/90` is the first value only). `~` is refused: a random time
+would differ from host to host.
 
 What cron cannot say runs truly: `every 90 minutes` is elapsed time (`elapsed`), `every 2 days` counts days of the calendar
 (`sentence`). What happens when the clocks change is told in `calendar`; missed runs and jitter are in `misfire`.

@@ -77,8 +77,10 @@ def _days(days: Days) -> str:
     months = ""
     if days.month_stride > 1:
         years, odd = divmod(days.month_stride, 12)
-        period = f"{days.month_stride} months" if odd else f"{years} years in January"
-        months = f" of every {period} (counted from January 2019)"
+        if odd or len(days.months) == 12:
+            months = f" of every {days.month_stride} months (counted from January 2019)"
+        else:
+            months = f" of {_months(sorted(days.months))} of every {years} years (counted from 2019)"
     elif len(days.months) < 12:
         months = f" of {_months(sorted(days.months))}"
     monthdays = _monthdays(days.monthdays)

@@ -12,6 +12,9 @@ from queued.domain.schedule.errors import ScheduleError
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
+#: Most weeks from one run to the next: ten years.
+MOST_WEEKS = 520
+
 _ITEM = re.compile(r"(?P<first>\*|[a-z]+|-?\d+)?(?:-(?P<last>-?\d+|[a-z]+))?(?:/(?P<step>\d+))?", re.IGNORECASE)
 _NTH = re.compile(r"(?P<day>\w+)#(?P<nth>-?\d+|[a-z]+)", re.IGNORECASE)
 _WEEKS = re.compile(r"(?P<day>\w+)%(?P<modulo>\d+)(?:\+(?P<plus>\d+))?", re.IGNORECASE)
@@ -40,7 +43,10 @@ class Field:
         top = self.high if self.beyond is None else self.beyond
         if not text.isdecimal() or not self.low <= int(text) <= top:
             names = f" or {self.names[0]} to {self.names[-1]}" if self.names else ""
-            raise ScheduleError(f"{text!r} is not a {self.name}", f"write a number from {self.span}{names}, or *")
+            article = "an" if self.name == "hour" else "a"
+            raise ScheduleError(
+                f"{text!r} is not {article} {self.name}", f"write a number from {self.span}{names}, or *"
+            )
         return int(text)
 
     def values(self, first: int, last: int, step: int) -> list[int]:
@@ -106,6 +112,10 @@ def read_weekdays(text: str) -> tuple[tuple[Weekday, ...], str]:
             day, modulo, plus = WEEKDAY.value(match["day"]), int(match["modulo"]), int(match["plus"] or 0)
             if modulo == 0:
                 raise ScheduleError(f"{item!r} counts every 0 weeks", f"write {match['day']}%2 for every other week")
+            if modulo > MOST_WEEKS:
+                raise ScheduleError(
+                    f"{item!r} counts every {modulo} weeks", f"write at most {match['day']}%{MOST_WEEKS}"
+                )
             days.append(Weekday(day % 7, modulo=modulo, plus=plus))
             written.append(f"{day}%{modulo}" + (f"+{plus}" if plus else ""))
         else:

@@ -67,7 +67,7 @@ class Phrases(Clocks):
         self.accept({"the"})
         if not self.numbered_units() and not self.hours(bare=True):
             raise ScheduleError(
-                f"{self.found()} after `at` is not a time", "write `at 17:00`, `at 5 pm` or `at minute 12`"
+                f"{self.found()} after `at` is not a time", "write `at 17:00`, `at 5 pm` or `every hour at minute 12`"
             )
 
     def from_(self) -> None:

@@ -102,7 +102,7 @@ def _suggestion(name: str) -> str:
     by_city = {zone.rpartition("/")[2].lower(): zone for zone in sorted(known, reverse=True) if "/" in zone}
     close = by_lower.get(wanted) or by_city.get(wanted)
     if close is None:
-        near = get_close_matches(wanted, by_lower, 1, 0.75)
-        near_city = get_close_matches(wanted, by_city, 1, 0.75)
+        near = get_close_matches(wanted, by_lower, 1, 0.85)
+        near_city = get_close_matches(wanted, by_city, 1, 0.85)
         close = by_lower[near[0]] if near else by_city[near_city[0]] if near_city else None
     return f"write {close}" if close else "write a name such as Europe/Rome, or an offset such as +01:00"
