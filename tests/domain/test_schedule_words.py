@@ -345,6 +345,9 @@ REFUSED = {
     "every day at": ("nothing after `at`", "`at 17:00`"),
     "every": ("every what", "`every 5 minutes`"),
     "monday at 5pm": ("'monday' stands alone", "`every monday`"),
+    "first of the month": ("'first' stands alone", "`every first of the month`"),
+    "every last Friday of the month": ("no words here", "`0 0 * * Fri#L`"),
+    "at 5pm on the first monday": ("no words here", "`0 0 * * mon#1`"),
     "in Europe/Rome": ("does not say when", "every 5 minutes"),
     "every month on the 32nd": ("no month has a day 32", "1st to 31st"),
     "every hour at minute 60": ("60 is not a minute", "0 to 59"),
@@ -375,6 +378,6 @@ def quoted(text: str) -> str:
 def test_what_is_proposed_in_backquotes_is_a_schedule_or_a_part_of_one(text: str) -> None:
     with pytest.raises(ScheduleError) as caught:
         parse(text)
-    proposed = [part for part in caught.value.instead.split("`")[1::2] if part.startswith(("every ", "@", "at "))]
+    proposed = [part for part in caught.value.instead.split("`")[1::2] if part.startswith(("every ", "@", "at ", "0 "))]
     for part in proposed:
         assert parse(part).describe()

@@ -54,6 +54,11 @@ _HINTS: tuple[tuple[str, str, str], ...] = (
     (r"every (?:other|2nd|second) (day|week|month|year)\b.*", "it is not a period here", "write `every 2 {1}s`"),
     (r"every (?:other|2nd) (second|minute|hour)\b.*", "it is not a period here", "write `every 2 {1}s`"),
     (
+        r".*\b(?:first|1st|second|2nd|third|3rd|fourth|4th|fifth|5th|last) (sun|mon|tue|wed|thu|fri|sat).*",
+        "a certain weekday of the month has no words here",
+        "write a cron line: `0 0 * * {1}#1` for the first of the month, `0 0 * * {1}#L` for the last",
+    ),
+    (
         r"every other (\w+)",
         "it is not a period here",
         "write a cron line such as `0 0 * * mon%2`, or `every 2 weeks on {1}`",

@@ -232,8 +232,10 @@ class Phrases(Clocks):
         close = self.guess()
         if token.kind == "zone" or (token.kind == "word" and token.text[0].isupper() and not close):
             self.zone()
-        elif self.weekdays() or self.monthdays():
+        elif self.weekdays():
             raise ScheduleError(f"{token.text!r} stands alone", f"write `every {token.text}` or `on {token.text}`")
+        elif self.monthdays():
+            raise ScheduleError(f"{token.text!r} stands alone", f"write `every {token.text} of the month`")
         else:
             raise ScheduleError(f"{token.text!r} has no meaning here", close or _EXAMPLE)
 
