@@ -277,9 +277,7 @@ def test_dynamic_tasks_are_left_alone_where_they_are_switched_off(
 
 
 def wait_for_runs(supervised: Supervised, store: Store, key: str, count: int) -> list[recurring.Run]:
-    wait_for(
-        lambda: len(runs(store, key)) >= count, lambda: f"{count} runs of {key}:\n{supervised.log()}", PATIENCE
-    )
+    wait_for(lambda: len(runs(store, key)) >= count, lambda: f"{count} runs of {key}:\n{supervised.log()}", PATIENCE)
     return runs(store, key)
 
 

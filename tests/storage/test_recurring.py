@@ -218,9 +218,7 @@ def test_a_task_whose_hosts_are_gone_for_good_can_be_removed_and_goes_by_itself(
         connection: Any = store.backend.connection()
         moment = datetime.now(timezone.utc) - timedelta(**length)
         if store.dialect == "sqlite":
-            connection.execute(
-                "UPDATE queued_recurring_owners SET seen_at = ?", (int(moment.timestamp() * 1_000_000),)
-            )
+            connection.execute("UPDATE queued_recurring_owners SET seen_at = ?", (int(moment.timestamp() * 1_000_000),))
         else:
             connection.execute("UPDATE queued.recurring_owners SET seen_at = %s", (moment,))
 

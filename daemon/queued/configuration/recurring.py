@@ -11,7 +11,7 @@ from typing import Any
 from queued.configuration.document import NULLS, Document, Entry, Notes, Scalar
 from queued.configuration.reading import BROKEN, Reader, unknown
 from queued.configuration.values import FALSE, INTEGER, TRUE, WrongValueError, text
-from queued.domain.recurring import COMMAND, SHELL, call, faults
+from queued.domain.recurring import COMMAND, SHELL, call, call_of, faults
 from queued.domain.settings import RECURRING, RecurringTaskSettings, Setting
 
 KEYS: Mapping[str, Setting] = {setting.path: setting for setting in RECURRING}
@@ -141,7 +141,7 @@ class TaskReader(Reader):
         kind, value = kinds[0], values[kinds[0]]
         if kind == "class":
             args = values.get("args", [])
-            return str(value), "" if args is BROKEN else _call(args)
+            return str(value), "" if args is BROKEN else call_of(args)
         if "args" in values:
             self.notes.problem(self.lines[f"{path}.args"], f"{path}.args", f"goes with class; with {kind} remove it")
         return (COMMAND if kind == "command" else SHELL), call([value if value is not BROKEN else ""])
@@ -179,14 +179,6 @@ class TaskReader(Reader):
             return BROKEN if BROKEN in mapping.values() else mapping
         scalar = self._scalar(node, path)
         return BROKEN if scalar is None else _plain(scalar)
-
-
-def _call(args: Any) -> str:
-    """One value, a list, or a mapping as a call: a mapping, alone or last in the list, gives the keyword arguments."""
-    positional = args if isinstance(args, list) else [args]
-    if positional and isinstance(positional[-1], dict):
-        return call(positional[:-1], positional[-1])
-    return call(positional)
 
 
 def _plain(scalar: Scalar) -> Any:

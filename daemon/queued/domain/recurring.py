@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from queued.domain.errors import ConfigurationError
 from queued.domain.jobs import DEFAULT_PRIORITY, DEFAULT_QUEUE, NewJob
 from queued.domain.schedule import Schedule, ScheduleError, parse
 from queued.domain.schedule.misfire import GRACE, due_between, jitter_of
-from queued.domain.settings import RecurringTaskSettings
+from queued.domain.settings import RECURRING, RecurringTaskSettings
 
 #: The classes of jobs that run a `command` and a `shell` program in the application's interpreter.
 COMMAND = "queued.command"
@@ -140,9 +141,64 @@ def job_of(settings: RecurringTaskSettings, declared: Mapping[str, Any]) -> NewJ
     )
 
 
+def call_of(args: Any) -> str:
+    """One value, a list, or a mapping as a call: a mapping, alone or last in the list, gives the keyword arguments."""
+    positional = args if isinstance(args, list) else [args]
+    if positional and isinstance(positional[-1], dict):
+        return call(positional[:-1], positional[-1])
+    return call(positional)
+
+
 def call(args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> str:
     """Arguments that are plain JSON, as jobs store them."""
     return json.dumps({"args": list(args), "kwargs": dict(kwargs or {})}, separators=(",", ":"))
+
+
+def define(
+    key: str,
+    *,
+    class_name: str | None = None,
+    command: str | None = None,
+    shell: str | Sequence[str] | None = None,
+    arguments: str | None = None,
+    **told: Any,
+) -> RecurringTaskSettings:
+    """A task from what somebody said of it; `arguments` is JSON text. Raises ConfigurationError with everything wrong."""
+    kinds = [
+        name for name, value in (("class", class_name), ("command", command), ("shell", shell)) if value is not None
+    ]
+    problems = []
+    if len(kinds) != 1:
+        problems.append(
+            f"{key}: {' and '.join(kinds) or 'nothing'} to run is given; give one of class, command and shell"
+        )
+    if arguments is not None and class_name is None:
+        problems.append(f"{key}: arguments go with class; leave them out")
+    if class_name is None:
+        class_name = COMMAND if command is not None else SHELL
+        arguments = call([command if command is not None else shell if isinstance(shell, str) else list(shell or [])])
+    settings = RecurringTaskSettings(key=key, class_name=class_name, arguments=arguments or call(), **told)
+    problems += [f"{key}: {name}: {wrong}" for name, wrong in [*faults(settings), *_limits(settings)]]
+    if problems:
+        raise ConfigurationError(problems)
+    return settings
+
+
+def _limits(settings: RecurringTaskSettings) -> list[tuple[str, str]]:
+    """What the table of settings says of values that no file has checked."""
+    found = []
+    for setting in RECURRING:
+        value = getattr(settings, setting.name, None)
+        if value is None:
+            continue
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if setting.choices and value not in setting.choices:
+            found.append((setting.name, f"{value!r} is not one of {', '.join(setting.choices)}"))
+        elif setting.kind in ("integer", "seconds") and not number:
+            found.append((setting.name, f"{value!r} is no number"))
+        elif setting.minimum is not None and not setting.minimum <= value <= (setting.maximum or value):
+            found.append((setting.name, f"{value!r} is not between {setting.minimum:g} and {setting.maximum:g}"))
+    return found
 
 
 def faults(settings: RecurringTaskSettings) -> list[tuple[str, str]]:
