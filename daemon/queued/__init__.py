@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from queued.client.jobs import job as job
     from queued.client.policies import discard_on as discard_on
     from queued.client.policies import retry_on as retry_on
+    from queued.client.programs import ProgramFailed as ProgramFailed
     from queued.client.recurring import pause_recurring_task as pause_recurring_task
     from queued.client.recurring import resume_recurring_task as resume_recurring_task
     from queued.client.recurring import run_recurring_task as run_recurring_task
@@ -99,6 +100,7 @@ _NAMES: dict[str, str] = {
     "queued.client.interrupts": "JobInterrupted",
     "queued.client.jobs": "EnqueuedJob Job UnsentJob job",
     "queued.client.policies": "discard_on retry_on",
+    "queued.client.programs": "ProgramFailed",
     "queued.client.recurring": (
         "pause_recurring_task resume_recurring_task run_recurring_task schedule_recurring_task unschedule_recurring_task "
         "update_recurring_task"

@@ -8,6 +8,7 @@ the table of events; an event that is not in it is written as it is, so that not
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 import time
@@ -207,6 +208,9 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
     ),
     "recurring_missed": ("warning", "{key}: runs missed and left out, as its policy has it: {count}"),
     "recurring_broken": ("error", "{key} cannot be run until it is corrected: {problem}"),
+    "chore_done": ("info", "{key}: {message}"),
+    "chore_failed": ("error", "{key} failed: {message}"),
+    "heartbeat": ("info", lambda data: f"[HEARTBEAT] {json.dumps(data['heartbeat'])}"),
     "recurring_waiting": (
         "warning",
         lambda data: f"Held back until the application says which queue is theirs: {', '.join(data['keys'])}",

@@ -138,8 +138,7 @@ def test_a_moment_is_one_scheduler_s_however_many_claim_it_at_once(open_another:
 
     def claim(mine: Store) -> None:
         barrier.wait()
-        for n in range(10):
-            won.append((n, run_once(mine, "report", MOMENT + timedelta(minutes=n))))
+        won.extend((n, run_once(mine, "report", MOMENT + timedelta(minutes=n))) for n in range(10))
 
     threads = [threading.Thread(target=claim, args=(open_another(),)) for _ in range(6)]
     for thread in threads:

@@ -123,6 +123,9 @@ class TaskReader(Reader):
     def _value(self, setting: Setting, node: Any, path: str, line: int) -> Any:
         if setting.kind == "arguments":
             return self._argument(node, path)
+        if setting.path == "command":
+            scalar = self._given(node, path, line, setting)
+            return BROKEN if scalar is None else self._text(scalar, path, line)
         if setting.kind == "program":
             return self._program(setting, node, path, line)
         return super()._value(setting, node, path, line)

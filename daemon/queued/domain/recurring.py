@@ -17,6 +17,8 @@ from queued.domain.settings import RECURRING, RecurringTaskSettings
 #: The classes of jobs that run a `command` and a `shell` program in the application's interpreter.
 COMMAND = "queued.command"
 SHELL = "queued.shell"
+#: What the daemon does itself, in a scheduler, without a job: the application has no credentials for the database.
+CHORES = frozenset({"queued.clear_finished_jobs", "queued.heartbeat", "queued.backup_database", "queued.verify_backup"})
 #: Runs that one transaction starts at most, when `missed: all` has many to make up for.
 CATCH_UP = 100
 #: Seconds by which a run may be late however often its task runs.
@@ -207,6 +209,8 @@ def faults(settings: RecurringTaskSettings) -> list[tuple[str, str]]:
     for name, text in (("key", settings.key), ("class", settings.class_name), ("queue", settings.queue)):
         if text is not None and (wrong := name_fault(text)):
             found.append((name, wrong))
+    if settings.class_name.startswith("queued.") and settings.class_name not in {COMMAND, SHELL, *CHORES}:
+        found.append(("class", f"{settings.class_name} is not one of queued's own: {', '.join(sorted(CHORES))}"))
     try:
         schedule_of(settings)
     except ScheduleError as error:

@@ -13,9 +13,10 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from queued.domain.jobs import Arrival
-from queued.domain.recurring import Plan, RecurringTask, job_of, plan, schedule_of
+from queued.domain.recurring import CHORES, Plan, RecurringTask, job_of, plan, schedule_of
 from queued.domain.schedule import Schedule, ScheduleError
 from queued.domain.settings import SchedulerSettings, Settings
+from queued.processes.chores import Chore, Chores
 from queued.processes.declared import Declared
 from queued.processes.identity import hostname
 from queued.processes.role import Role
@@ -28,6 +29,8 @@ from queued.telemetry import emit
 TIDY_EVERY = 60.0
 #: Seconds that runs are kept where jobs are kept for ever.
 RUNS_AT_MOST = 30 * 86400.0
+#: Seconds after which a run that the daemon does itself is taken for dead.
+LONGEST_CHORE = 6 * 3600.0
 #: Tasks looked at in one turn, so that the loop turns and a stop is heeded however much there is to make up for.
 MOST_IN_A_TURN = 200
 #: Schedules kept parsed.
@@ -51,6 +54,8 @@ class Scheduler(Role):
         self._synced = False
         self._tidy_at = 0.0
         self._waiting: set[str] = set()
+        self._chores = Chores(name, settings)
+        self._begun: list[Chore] = []
 
     def metadata(self) -> Mapping[str, Any]:
         keys = ",".join(task.key for task in self.settings.recurring)
@@ -89,6 +94,16 @@ class Scheduler(Role):
         descriptor = self._bell.fileno() if self._bell is not None else None
         return bool(self.wakeup.wait(seconds, () if descriptor is None else (descriptor,)))
 
+    def drain(self) -> None:
+        deadline = time.monotonic() + self.settings.shutdown_timeout
+        self._chores.stop()
+        while self._chores.busy and time.monotonic() < deadline and not self.wakeup.immediate:
+            self.tend()
+            self.wakeup.wait(0.05)
+
+    def abandon(self) -> None:
+        self._chores.stop()
+
     # the file
 
     def _sync(self) -> None:
@@ -112,6 +127,7 @@ class Scheduler(Role):
         """Do what one task needs, in one transaction; False when none needs anything. `passed` are those to leave alone."""
         arrivals: list[Arrival] = []
         told: list[tuple[str, dict[str, Any]]] = []
+        self._begun = []
         with self.store.transaction() as session:
             found = recurring.due(session, self.owner, self.scheduler.dynamic_tasks_enabled, passed)
             if found is None:
@@ -126,6 +142,7 @@ class Scheduler(Role):
             else:
                 arrivals += self._move_on(session, task, now, told)
         self.store.ring(arrivals)
+        self._chores.take(self._begun)
         for event, data in told:
             emit(event, process=self.name, key=task.key, **data)
         return True
@@ -171,7 +188,11 @@ class Scheduler(Role):
             if recurring.record(session, task.key, moment, outcome="skipped", message=message):
                 told.append(("recurring_skipped", {"run_at": moment, "job_id": running}))
             return []
-        if not recurring.record(session, task.key, moment, manual=manual):
+        chore = settings.class_name in CHORES
+        if not recurring.record(session, task.key, moment, manual=manual, outcome="running" if chore else None):
+            return []
+        if chore:
+            self._begun.append(Chore(task.key, moment, settings.class_name, settings.arguments))
             return []
         job = job_of(settings, self._declared.of(settings.class_name) or {})
         job_id, arrivals = recurring.start(session, task.key, moment, job)
@@ -215,6 +236,7 @@ class Scheduler(Role):
         with self.store.transaction(durable=False) as session:
             recurring.seen(session, self.owner)
             recurring.settle(session)
+            recurring.abandon(session, LONGEST_CHORE)
             recurring.prune(session, RUNS_AT_MOST if keep.finished is None else keep.finished, keep.batch_size)
 
 

@@ -250,6 +250,13 @@ def settle(session: Session) -> int:
     return session.run("recurring.settle")
 
 
+def abandon(session: Session, period: float) -> int:
+    """Take runs without a job that began more than `period` seconds ago and have not ended for failed; how many."""
+    now = session.one("insights.now")
+    assert now is not None
+    return session.run("recurring.abandon", before=now["now_at"] - timedelta(seconds=period))
+
+
 def prune(session: Session, period: float, batch_size: int) -> int:
     """Forget a batch of runs older than `period` seconds, but the newest of each task; how many."""
     return session.run("recurring.prune", period=float(period), batch_size=batch_size, kept=RUNS_KEPT - 1)

@@ -81,6 +81,11 @@ UPDATE queued.recurring_runs SET job_id = :job_id WHERE task_key = :key AND run_
 UPDATE queued.recurring_runs SET outcome = :outcome, message = :message, finished_at = {now}
 WHERE task_key = :key AND run_at = :run_at;
 
+-- name: abandon
+-- Who did it has died.
+UPDATE queued.recurring_runs SET outcome = 'failed', message = 'it never ended: its scheduler died', finished_at = {now}
+WHERE outcome = 'running' AND created_at < :before;
+
 -- name: settle
 -- Keep how jobs ended beyond their own time.
 UPDATE queued.recurring_runs
