@@ -37,7 +37,7 @@ QUEUECTL_EXITS: dict[int, str] = {
     OK: "done; for status, healthy",
     FAILED: "something failed, or an action succeeded for a part of the jobs",
     USAGE: "the command line is wrong",
-    UNHEALTHY: "status: something keeps jobs from running",
+    UNHEALTHY: "status: something keeps jobs from running; heartbeat: there is none, or none young enough",
     UNKNOWN: "there is no such job or recurring task",
     REFUSED: "the state of the job or task does not allow the action",
     UNAVAILABLE: "the database cannot be reached",
