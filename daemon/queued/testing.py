@@ -274,8 +274,9 @@ def _attempt(job: CollectedJob) -> Attempt:
             "enqueued_at": time.time(),
         }
     )
-    with attempt, attempt.opened() as call:
-        call_here(call)
+    with attempt:
+        call_here(attempt.opened())
+        attempt.returned()
     return attempt
 
 

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-import queued
-from acceptance.service import Service
+from acceptance.service import Service, named
 
 SETTINGS = {
     "workers": [
@@ -29,6 +28,19 @@ def test_a_job_runs_once_and_is_finished(service: Service, work: ModuleType) -> 
     assert found.started_at is not None
     assert found.finished_at is not None
     assert found.enqueued_at <= found.finished_at
+
+
+def test_a_job_that_lasts_is_seen_to_run_and_since_when(service: Service, work: ModuleType) -> None:
+    [job] = service.enqueue(work.note.bind(seconds=1.5))
+    service.until(lambda: service.job(job).started_at, "the start to be stored")
+    found = service.job(job)
+    assert found.state == "running"
+    assert found.claimed_at is not None
+    assert found.started_at is not None
+    assert abs((found.started_at - found.claimed_at).total_seconds()) < 0.5
+    assert found.process is not None
+    assert found.process.name in service.processes()
+    service.wait(job)
 
 
 def test_a_job_that_raises_is_failed_with_its_error_and_where(service: Service, work: ModuleType) -> None:
@@ -155,9 +167,7 @@ def test_a_coroutine_runs_in_a_worker_with_threads(service: Service, work: Modul
 
 
 def test_a_plain_function_runs_in_a_worker_with_tasks_and_holds_up_no_task(service: Service, work: ModuleType) -> None:
-    slow, quick = service.enqueue(
-        work.note.set(queue="tasks").bind(seconds=0.6), work.anote.set(queue="tasks").bind()
-    )
+    slow, quick = service.enqueue(work.note.set(queue="tasks").bind(seconds=0.6), work.anote.set(queue="tasks").bind())
     service.wait_all([slow, quick])
     assert service.ledger.ends(quick)[0]["at"] < service.ledger.ends(slow)[0]["at"]
 
@@ -204,7 +214,7 @@ def test_all_that_a_job_says_is_in_the_log_with_its_id(service: Service, work: M
 
 
 def test_a_job_nobody_knows_fails_with_near_names_and_the_worker_goes_on(service: Service, work: ModuleType) -> None:
-    [job] = service.enqueue(unknown("work.nota").bind())
+    [job] = service.enqueue(named("work.nota").bind())
     found = service.wait(job, "failed")
     assert found.failure is not None
     assert found.failure.error_class == "queued.UnknownJob"
@@ -216,8 +226,11 @@ def test_a_job_nobody_knows_fails_with_near_names_and_the_worker_goes_on(service
 
 @contextmanager
 def held(service: Service, work: ModuleType) -> Iterator[None]:
-    """The one thread of the first worker is busy while the body enqueues, so that all of it is there when it chooses."""
-    [blocker] = service.enqueue(work.note.bind(seconds=0.7))
+    """The one thread of the first worker is busy while the body enqueues, so that all of it is there when it chooses.
+
+    Long enough for the worker to give back what it may have taken in advance before the rest was there.
+    """
+    [blocker] = service.enqueue(work.note.bind(seconds=1.1))
     service.started(blocker)
     yield
     assert service.ledger.ends(blocker) == [], "the enqueues took longer than the job that held the worker"
@@ -233,12 +246,3 @@ def overlap(service: Service, ids: list[int]) -> int:
     starts = [entry["at"] for entry in service.ledger.starts() if entry["job"] in ids]
     ends = [entry["at"] for entry in service.ledger.ends() if entry["job"] in ids]
     return max(sum(1 for at in starts if at <= moment) - sum(1 for at in ends if at < moment) for moment in starts)
-
-
-def unknown(name: str) -> queued.Job[..., Any]:
-    """A job that only this process knows."""
-
-    def body() -> None:
-        raise AssertionError("it must never run")
-
-    return queued.job(name=name)(body)

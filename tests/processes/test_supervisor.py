@@ -357,3 +357,9 @@ def test_a_runtime_directory_that_cannot_be_made_is_refused(
     supervised = supervise(replace(with_actors(sqlite_settings), runtime_directory=str(tmp_path / "file" / "run")))
     assert supervised.wait() == 78
     assert "runtime_directory" in supervised.log()
+
+
+def test_a_configuration_without_actors_is_refused(sqlite_settings: Settings, supervise: Supervise) -> None:
+    supervised = supervise(sqlite_settings)
+    assert supervised.wait() == 78
+    assert "asks for no actor" in supervised.log()

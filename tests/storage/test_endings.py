@@ -228,3 +228,20 @@ def test_leases_are_never_used_twice(store: Store, claimer: Claimer, open_anothe
             assert found.lease not in leases
             leases.add(found.lease)
             finish(store, Outcome(found.id, found.lease, "released" if n % 3 == 0 else "done"))
+
+
+def test_a_process_that_is_not_registered_gets_nothing(store: Store, claimer: Claimer) -> None:
+    store.enqueue([job()])
+    with store.transaction() as session:
+        processes.deregister(session, claimer.id)
+    assert claimer.claim() == []
+
+
+def test_claims_that_nobody_would_look_for_are_found_and_settled(store: Store, claimer: Claimer) -> None:
+    found = one_claimed(store, claimer)
+    with store.transaction() as session:
+        assert claimed.orphans(session) == []
+        processes.deregister(session, claimer.id)
+        assert claimed.orphans(session) == [claimer.id]
+        assert claimed.recover(session, claimer.id, None, "lost", 3, "here", "dispatcher-1").released == [found.id]
+        assert claimed.orphans(session) == []

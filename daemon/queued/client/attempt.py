@@ -1,8 +1,9 @@
 """One attempt of a job, from what the worker delivered to how it ended.
 
-    with Attempt(delivery) as attempt:          # every error ends here, as data
-        with attempt.opened() as call:          # arguments, context, callbacks
-            await call()                        # or without await, in a thread
+    with Attempt(delivery) as attempt:    # every error ends here, as data
+        call = attempt.opened()           # arguments, context, callbacks
+        await call()                      # or without await, in a thread
+        attempt.returned()
 
 `attempt.outcome` is then the outcome as the wire carries it.
 """
@@ -15,18 +16,17 @@ import json
 import logging
 import random
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace
-from datetime import datetime, timezone
-from types import MappingProxyType, TracebackType
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import ExitStack
+from contextvars import Token
+from types import TracebackType
 from typing import Any
 
 from queued.client import registry
 from queued.client.arguments import decode_call, decode_value
 from queued.client.callbacks import Abort, Around, coming_out, going_in
-from queued.client.context import replaced_context
-from queued.client.current import CurrentJob, Running, running
+from queued.client.context import replace_context, restore_context
+from queued.client.current import Running, running
 from queued.client.failure import class_path, describe
 from queued.client.interrupts import JobInterrupted, message_for
 from queued.client.jobs import Job
@@ -42,39 +42,53 @@ class Attempt:
         self._delivery = delivery
         self._job: Job[..., Any] | None = None
         self._in_body = False
-        self._scope = ExitStack()
-        self._running = Running(_current(delivery))
+        self._arounds: ExitStack | None = None
+        self._running = Running(delivery)
+        self._tokens: tuple[Token[Running | None], Token[Mapping[str, Any]]] | None = None
         self.outcome: dict[str, Any] | None = None
         self.error: BaseException | None = None
 
     def __enter__(self) -> Attempt:
-        self._scope.enter_context(_set_running(self._running))
+        # The runner's own context stays out of the job, and each job's out of the next.
+        self._tokens = running.set(self._running), replace_context({})
         return self
 
-    @contextmanager
-    def opened(self) -> Iterator[Callable[[], Any]]:
-        """The job's function with its arguments, inside its context and callbacks."""
+    def opened(self) -> Callable[[], Any]:
+        """The job's function with its arguments; its context and callbacks are entered."""
         job = self._job = registry.find(self._delivery["class"])
         args, kwargs = decode_call(self._delivery["args"])
-        stored = parse_options(self._delivery.get("opts"), json.loads).get("context")
-        context = {name: decode_value(value, f"context[{name!r}]") for name, value in (stored or {}).items()}
-        self._scope.enter_context(replaced_context(context))
-        current = self._running.job = replace(
-            self._running.job, args=tuple(args), kwargs=MappingProxyType(kwargs), context=MappingProxyType(context)
-        )
+        self._running.arguments = args, kwargs
+        if self._delivery.get("opts"):
+            stored = parse_options(self._delivery["opts"], json.loads).get("context") or {}
+            context = {name: decode_value(value, f"context[{name!r}]") for name, value in stored.items()}
+            self._running.context = context
+            replace_context(context)
         for before in going_in("before_perform", job):
-            before(current)
-        with ExitStack() as arounds:
-            for around in going_in("around_perform", job):
-                arounds.enter_context(Around(around, current, swallows=True))
-            self._in_body = True
-            yield lambda: job.function(*args, **kwargs)
-            for after in coming_out("after_perform", job):
-                after(current)
+            before(self._running.job)
+        arounds = going_in("around_perform", job)
+        if arounds:
+            self._arounds = ExitStack()
+            for around in arounds:
+                self._arounds.enter_context(Around(around, self._running.job, swallows=True))
+        self._in_body = True
+        return lambda: job.function(*args, **kwargs)
+
+    def returned(self) -> None:
+        """The function has returned: what is to follow, follows."""
+        assert self._job is not None
+        for after in coming_out("after_perform", self._job):
+            after(self._running.job)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
+        arounds, self._arounds = self._arounds, None
+        if arounds is not None:
+            try:
+                if arounds.__exit__(kind, error, trace):
+                    error = None
+            except BaseException as raised:
+                error = raised
         self.conclude(error)
         return True
 
@@ -85,7 +99,10 @@ class Attempt:
                 self.error = error
                 self.outcome = self._done() if error is None else self._ended_by(error)
         finally:
-            self._scope.close()
+            tokens, self._tokens = self._tokens, None
+            if tokens is not None:
+                running.reset(tokens[0])
+                restore_context(tokens[1])
 
     def _done(self) -> dict[str, Any]:
         outcome: dict[str, Any] = {"kind": "done"}
@@ -138,7 +155,7 @@ class Attempt:
 def call_here(call: Callable[[], Any]) -> None:
     """Call a job's function to its end, also when it is async and this is no event loop."""
     result = call()
-    if not inspect.iscoroutine(result):
+    if result is None or not inspect.iscoroutine(result):
         return
     import asyncio  # a tenth of a second that many applications never need
 
@@ -167,26 +184,6 @@ def _run_apart(coroutine: Coroutine[Any, Any, Any]) -> None:
     thread.join()
     if errors:
         raise errors[0]
-
-
-@contextmanager
-def _set_running(now: Running) -> Iterator[None]:
-    token = running.set(now)
-    try:
-        yield
-    finally:
-        running.reset(token)
-
-
-def _current(delivery: Mapping[str, Any]) -> CurrentJob:
-    return CurrentJob(
-        id=delivery["id"],
-        attempt=delivery["attempt"],
-        class_name=delivery["class"],
-        queue=delivery["queue"],
-        priority=delivery["priority"],
-        enqueued_at=datetime.fromtimestamp(delivery["enqueued_at"], timezone.utc),
-    )
 
 
 def _described(error: BaseException) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from types import MappingProxyType
 from typing import Any
 
@@ -35,15 +35,18 @@ def context(**values: Any) -> Iterator[Mapping[str, Any]]:
 
     See `set_context` for what is carried where.
     """
-    with replaced_context({**_context.get(), **values}) as inside:
-        yield inside
-
-
-@contextmanager
-def replaced_context(values: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Have exactly `values` as the context inside the `with` block: the jobs of a runner do not see each other's."""
-    token = _context.set(MappingProxyType(dict(values)))
+    token = replace_context({**_context.get(), **values})
     try:
         yield _context.get()
     finally:
-        _context.reset(token)
+        restore_context(token)
+
+
+def replace_context(values: Mapping[str, Any]) -> Token[Mapping[str, Any]]:
+    """Have exactly `values` as the context from now on; the token undoes it."""
+    return _context.set(MappingProxyType(dict(values)) if values else _NOTHING)
+
+
+def restore_context(token: Token[Mapping[str, Any]]) -> None:
+    """Undo `replace_context`."""
+    _context.reset(token)

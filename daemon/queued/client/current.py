@@ -6,7 +6,8 @@ import logging
 from collections.abc import Mapping, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timezone
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -47,12 +48,35 @@ class CurrentJob:
         return JobLogger(logging.getLogger(self.class_name), {"job_id": self.id, "job_class": self.class_name})
 
 
-@dataclass
 class Running:
     """What `queued` itself knows about the attempt: the job, and the jobs to be stored together with its end."""
 
-    job: CurrentJob
-    at_finish: list[dict[str, Any]] = field(default_factory=list)
+    __slots__ = ("_job", "arguments", "at_finish", "context", "delivery")
+
+    def __init__(self, delivery: Mapping[str, Any]) -> None:
+        self.delivery = delivery
+        self.arguments: tuple[list[Any], dict[str, Any]] = [], {}
+        self.context: Mapping[str, Any] = {}
+        self.at_finish: list[dict[str, Any]] = []
+        self._job: CurrentJob | None = None
+
+    @property
+    def job(self) -> CurrentJob:
+        """The attempt as the job sees it; made when first asked for, for most jobs never ask."""
+        if self._job is None:
+            delivery, (args, kwargs) = self.delivery, self.arguments
+            self._job = CurrentJob(
+                id=delivery["id"],
+                attempt=delivery["attempt"],
+                class_name=delivery["class"],
+                queue=delivery["queue"],
+                priority=delivery["priority"],
+                enqueued_at=datetime.fromtimestamp(delivery["enqueued_at"], timezone.utc),
+                args=tuple(args),
+                kwargs=MappingProxyType(kwargs),
+                context=MappingProxyType(dict(self.context)),
+            )
+        return self._job
 
 
 #: A context variable, so that each thread and each asyncio task sees its own job, and `asyncio.to_thread` takes it along.

@@ -6,6 +6,7 @@ The runner raises `soft_exception(reason)` inside a job that must end: in its th
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -62,8 +63,9 @@ def perform(delivery: Mapping[str, Any], port: route.Port) -> dict[str, Any]:
     route.bind_port(port)
     attempt = Attempt(delivery)
     try:
-        with attempt, attempt.opened() as call:
-            call_here(call)
+        with attempt:
+            call_here(attempt.opened())
+            attempt.returned()
     except BaseException as error:  # raised into this thread while the end was being written down
         attempt.conclude(error)
     assert attempt.outcome is not None
@@ -75,10 +77,11 @@ async def aperform(delivery: Mapping[str, Any], port: route.Port) -> dict[str, A
     route.bind_port(port)
     attempt = Attempt(delivery)
     try:
-        with attempt, attempt.opened() as call:
-            result = call()
-            if registry.find(delivery["class"]).is_async:
+        with attempt:
+            result = attempt.opened()()
+            if inspect.iscoroutine(result):
                 await result
+            attempt.returned()
     except BaseException as error:
         attempt.conclude(error)
     assert attempt.outcome is not None

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
-from queued.domain.errors import ConfigurationError, DatabaseError, EnqueueError
+from queued.domain.errors import ConfigurationError
 from queued.domain.jobs import NewJob
 
 if TYPE_CHECKING:
@@ -173,10 +173,7 @@ def store() -> Store:
         holder.store.forget()
         holder = None
     if holder is None or holder.generation != _generation:
-        try:
-            store = open_store(database_settings(), label="client", create=False)
-        except DatabaseError as error:
-            raise EnqueueError(str(error)) from error
+        store = open_store(database_settings(), label="client", create=False)
         holder = _destination.holder = _Holder(store, _generation)
     return holder.store
 

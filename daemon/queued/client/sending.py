@@ -13,7 +13,6 @@ from queued.client.arguments import encode_call, encode_value
 from queued.client.callbacks import Abort, Around, coming_out, going_in
 from queued.client.context import current_context
 from queued.client.current import running
-from queued.client.names import why_unreachable
 from queued.domain.errors import ArgumentError, EnqueueError
 from queued.domain.jobs import NewJob
 
@@ -180,7 +179,8 @@ class Batch:
 def prepare(unsent: UnsentJob) -> NewJob:
     """The job as it is stored. Raises `EnqueueError`, or `ArgumentError` with the path of the value that cannot be."""
     job, options = unsent.job, unsent.options
-    _check_reachable(job)
+    if job.unreachable is not None:
+        _refuse_unreachable(job, job.unreachable)
     arguments = encode_call(unsent.args, unsent.kwargs)
     queue = options.queue if options.queue is not None else job.queue
     priority = options.priority if options.priority is not None else job.priority
@@ -213,13 +213,7 @@ def checked_priority(priority: Any) -> int:
     return int(priority)
 
 
-def _check_reachable(job: Job[..., Any]) -> None:
-    reason = None if job.named else why_unreachable(job.function)
-    if reason is not None:
-        _unreachable(job, reason)
-
-
-def _unreachable(job: Job[..., Any], reason: str) -> NoReturn:
+def _refuse_unreachable(job: Job[..., Any], reason: str) -> NoReturn:
     raise EnqueueError(
         f"the job {job.name} {reason}, and so the daemon could not find it: move it to the top level of a module, import it from "
         "there, and list that module under `app: import:` of queue.yml (or give it a fixed name with @queued.job(name=…))"

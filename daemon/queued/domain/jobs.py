@@ -40,7 +40,7 @@ class NewJob:
     options: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would treble the price of making one, and one is made for each job
 class ClaimedJob:
     """A job in a worker's hands. `lease` is the fence: every later word about this attempt must name it."""
 
@@ -66,7 +66,7 @@ class Failure:
     backtrace: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would treble the price of making one, and one is made for each job
 class Outcome:
     """How one attempt ended.
 

@@ -8,13 +8,16 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from queued.domain.settings import DispatcherSettings, Settings
+from queued.processes.identity import hostname
 from queued.processes.role import Role
-from queued.storage import retention, scheduled
+from queued.storage import claimed, retention, scheduled
 from queued.storage.store import Bell
 from queued.telemetry import emit
 
 #: Seconds between two looks for jobs whose time is over.
 RETENTION_EVERY = 60.0
+#: Seconds to leave due jobs to the dispatcher, or the operator, that holds them at this moment.
+HELD = 0.01
 #: The longest rest, in seconds, of a dispatcher that is told of new scheduled jobs. What it was not told of is this late.
 LONGEST_REST = 5.0
 
@@ -53,6 +56,8 @@ class Dispatcher(Role):
             self.store.ring(arrivals)
             emit("dispatched", process=self.name, count=len(arrivals))
         self._forget_the_old()
+        if not arrivals and next_due is not None and next_due <= 0:
+            return HELD
         return rest(self.dispatcher.polling_interval, next_due, listening=self._descriptor() is not None)
 
     def wait(self, seconds: float) -> bool:
@@ -69,9 +74,31 @@ class Dispatcher(Role):
         if now < self._retention_at:
             return
         self._retention_at = now + RETENTION_EVERY * random.uniform(0.8, 1.2)
+        self._adopt_orphans()
         deleted = retention.prune(self.store, self.settings.retention)
         if deleted:
             emit("retention", process=self.name, deleted=deleted)
+
+    def _adopt_orphans(self) -> None:
+        """Settle claims that nobody would look for: their process is not registered any more."""
+        with self.store.reading() as session:
+            orphans = claimed.orphans(session)
+        for process_id in orphans:
+            reason = "the process that held it is not registered any more"
+            with self.store.transaction() as session:
+                recovered = claimed.recover(
+                    session, process_id, None, reason, self.settings.crash_limit, hostname(), self.name
+                )
+            self.store.ring(recovered.arrivals)
+            emit(
+                "jobs_recovered",
+                process=self.name,
+                reason=reason,
+                crashed=recovered.crashed,
+                failed=recovered.failed,
+                released=recovered.released,
+                cancelled=recovered.cancelled,
+            )
 
 
 def rest(polling_interval: float, next_due: float | None, *, listening: bool) -> float:

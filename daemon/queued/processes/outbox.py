@@ -7,18 +7,21 @@ that the database cannot hold must not hold up the others: then each goes alone,
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from queued.domain.errors import DatabaseError, DatabaseUnavailable
-from queued.domain.jobs import Arrival, Failure, NewJob, Outcome, OutcomeKind
+from queued.domain.jobs import OUTCOME_KINDS, Arrival, Failure, NewJob, Outcome, OutcomeKind
+from queued.processes.outage import AWAY
 from queued.storage import claimed, jobs
 from queued.storage.store import Store
-from queued.telemetry import emit
+from queued.telemetry import emit, wanted
 
 #: Seconds that an outcome waits for company, and how many go at once without waiting.
 LINGER, FULL = 0.003, 256
+#: The event that tells of each kind of end.
+_EVENTS = {kind: f"job_{kind}" for kind in OUTCOME_KINDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,16 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """Requests whose jobs were stored, and the transaction on PostgreSQL that did it."""
+
+    requests: tuple[Request, ...]
+    ids: list[int]
+    arrivals: list[Arrival]
+    transaction: str | None
+
+
+@dataclass(slots=True)  # not frozen: that would treble the price of making one, and one is made for each job
 class Ended:
     """An outcome with the moment (monotonic seconds) of its end: how long ago that was is known only when it is stored."""
 
@@ -63,19 +76,54 @@ class Ended:
             self.enqueue,
         )
 
+    def frame(self) -> dict[str, Any]:
+        """The outcome as a runner would tell it, for the slot file."""
+        failure = self.failure
+        error = failure and {
+            "class": failure.error_class,
+            "message": failure.message,
+            "backtrace": list(failure.backtrace),
+        }
+        return {
+            "id": self.job_id,
+            "lease": self.lease,
+            "kind": self.kind,
+            "start": self.ended_at - self.duration,
+            "end": self.ended_at,
+            "error": error,
+            "wait": self.wait,
+            "policy": self.policy,
+            "queue": self.queue,
+            "priority": self.priority,
+            "enqueue": [
+                {**asdict(job), "run_at": None if job.run_at is None else job.run_at.timestamp()}
+                for job in self.enqueue
+            ],
+        }
+
 
 class Outbox:
-    """Outcomes and requests of one worker on their way to the database."""
+    """Outcomes and requests of one worker on their way to the database. `announce` is told of the work that comes of them."""
 
-    def __init__(self, store: Store, worker: claimed.Worker) -> None:
+    def __init__(self, store: Store, worker: claimed.Worker, announce: Callable[[Sequence[Arrival]], None]) -> None:
         self._store = store
         self._worker = worker
+        self._announce = announce
         self._ended: list[Ended] = []
         self._requests: list[Request] = []
+        self._doubt: Stored | None = None
         self._since = 0.0
 
     def __len__(self) -> int:
         return len(self._ended) + len(self._requests)
+
+    def untold(self) -> list[Ended]:
+        """The outcomes that are not stored yet."""
+        return list(self._ended)
+
+    def keys(self) -> set[tuple[int, int]]:
+        """The (id, lease) of every attempt whose outcome is not stored yet."""
+        return {(ended.job_id, ended.lease) for ended in self._ended}
 
     def add(self, ended: Ended) -> None:
         """An attempt has ended."""
@@ -98,7 +146,7 @@ class Outbox:
         return max(0.0, self._since + LINGER - now) if self._ended else None
 
     def flush(self) -> None:
-        """Store all of it. Raises DatabaseUnavailable, and then nothing is lost."""
+        """Store all of it. Raises what `AWAY` names, and then nothing is lost."""
         self._store_requests()
         while self._ended:
             self._store_outcomes()
@@ -109,7 +157,7 @@ class Outbox:
         batch = self._ended[: FULL * 4]
         try:
             report = self._finish(batch)
-        except DatabaseUnavailable:
+        except AWAY:
             raise
         except DatabaseError as error:
             if len(batch) == 1:
@@ -127,7 +175,7 @@ class Outbox:
         ended = self._ended[0]
         try:
             report = self._finish([ended])
-        except DatabaseUnavailable:
+        except AWAY:
             raise
         except DatabaseError as error:
             self._replace_unstorable(ended, error)
@@ -154,7 +202,7 @@ class Outbox:
             return claimed.finish(session, outcomes, self._worker)
 
     def _tell(self, batch: Sequence[Ended], report: claimed.Report) -> None:
-        self._store.ring(report.arrivals)
+        self._announce(report.arrivals)
         for stale in report.stale:
             emit(
                 "stale_outcome",
@@ -165,9 +213,10 @@ class Outbox:
             )
         refused = {(stale.job_id, stale.lease) for stale in report.stale}
         for ended in batch:
-            if (ended.job_id, ended.lease) not in refused:
+            name = _EVENTS[ended.kind]
+            if wanted(name) and (ended.job_id, ended.lease) not in refused:
                 emit(
-                    f"job_{ended.kind}",
+                    name,
                     job_id=ended.job_id,
                     class_name=ended.class_name,
                     duration=ended.duration,
@@ -179,35 +228,57 @@ class Outbox:
     # requests
 
     def _store_requests(self) -> None:
+        self._resolve_doubt()
         while self._requests:
             batch = list(self._requests)
             try:
-                ids, arrivals = self._enqueue([job for request in batch for job in request.jobs])
+                stored = self._enqueue(batch)
             except DatabaseUnavailable:
                 raise
             except DatabaseError as error:
                 self._refuse_or_split(batch, error)
                 continue
-            del self._requests[: len(batch)]
-            self._store.ring(arrivals)
-            for request in batch:
-                own, ids = ids[: len(request.jobs)], ids[len(request.jobs) :]
-                request.station.runner.send({"t": "stored", "r": request.number, "ids": own})
+            self._answer(stored)
 
     def _refuse_or_split(self, batch: Sequence[Request], error: DatabaseError) -> None:
         for request in batch:
             try:
-                ids, arrivals = self._enqueue(request.jobs)
+                stored = self._enqueue([request])
             except DatabaseUnavailable:
                 raise
             except DatabaseError as own:
-                answer = {"t": "refused", "r": request.number, "message": str(own if len(batch) > 1 else error)}
+                message = str(own if len(batch) > 1 else error)
+                self._requests.remove(request)
+                request.station.runner.send({"t": "refused", "r": request.number, "message": message})
             else:
-                self._store.ring(arrivals)
-                answer = {"t": "stored", "r": request.number, "ids": ids}
-            self._requests.remove(request)
-            request.station.runner.send(answer)
+                self._answer(stored)
 
-    def _enqueue(self, new: Sequence[NewJob]) -> tuple[list[int], list[Arrival]]:
+    def _enqueue(self, batch: Sequence[Request]) -> Stored:
         with self._store.transaction() as session:
-            return jobs.enqueue(session, new)
+            ids, arrivals = jobs.enqueue(session, [job for request in batch for job in request.jobs])
+            # Between here and the answer to the commit nobody knows whether it was made.
+            stored = self._doubt = Stored(tuple(batch), ids, arrivals, jobs.transaction(session))
+        self._doubt = None
+        return stored
+
+    def _resolve_doubt(self) -> None:
+        """The connection was lost at a commit: ask what became of it, before the same jobs are stored a second time."""
+        doubt = self._doubt
+        if doubt is None or doubt.transaction is None:
+            return
+        with self._store.reading() as session:
+            status = jobs.transaction_status(session, doubt.transaction)
+        if status == "in progress":
+            raise DatabaseUnavailable("the server has not yet ended the transaction of the connection that was lost")
+        self._doubt = None
+        if status == "committed":
+            self._answer(doubt)
+
+    def _answer(self, stored: Stored) -> None:
+        self._announce(stored.arrivals)
+        ids = list(stored.ids)
+        for request in stored.requests:
+            own, ids = ids[: len(request.jobs)], ids[len(request.jobs) :]
+            if request in self._requests:  # else its runner is gone
+                self._requests.remove(request)
+                request.station.runner.send({"t": "stored", "r": request.number, "ids": own})

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from queued.domain.errors import DatabaseUnavailable
+from queued.domain.errors import DatabaseError, DatabaseUnavailable
 from queued.domain.settings import Settings
 from queued.processes import recovery, runtime
 from queued.processes.heartbeat import Contact, Heartbeat
@@ -40,8 +41,12 @@ class Registry:
         self.settings = settings
         self.store: Store = open_store(settings.database, label=name)
         self.process_id = 0
+        #: What `queuectl` tells of us; stored with the next beat, which comes at once when it changes.
+        self._metadata: Mapping[str, Any] = {}
+        self._told = True
         self._heartbeat = Heartbeat(settings.heartbeat_interval)
         self._contact = Contact()
+        self._ticked_at = since_boot()
         self._outage = Outage(process=name)
         self._ended: list[Ended] = []
         self._settled_all = False
@@ -55,6 +60,12 @@ class Registry:
         self._register()
         emit("process_started", **self._facts())
 
+    def describe(self, metadata: Mapping[str, Any]) -> None:
+        """Facts for `processes.metadata`."""
+        if metadata != self._metadata:
+            self._metadata = dict(metadata)
+            self._told = False
+
     def ended(self, name: str, reason: str, blame: bool) -> None:
         """A process that we started has ended; `tick` settles what it left."""
         self._ended.append(Ended(name, reason, blame))
@@ -63,7 +74,11 @@ class Registry:
     def tick(self) -> None:
         """Do what is due: settle ended processes at once, beat and look for dead ones every interval."""
         now = time.monotonic()
-        beat = self._heartbeat.due(now)
+        # Who was frozen, or slept with the host, finds the beats of all the others old too, and they had no chance to beat.
+        last, self._ticked_at = self._ticked_at, since_boot()
+        if self._ticked_at - last > self.settings.alive_threshold / 2:
+            self._contact.lost()
+        beat = self._heartbeat.due(now) or not self._told
         if now < self._not_before or not (beat or self._ended or not self._settled_all):
             return
         try:
@@ -72,7 +87,8 @@ class Registry:
             self._settle_ended()
             if beat or not self._settled_all:
                 self._settle_dead(now)
-        except DatabaseUnavailable as error:
+        except DatabaseError as error:
+            # Also what trying again may not lift: whoever watches over the others must not be the first to go.
             self._contact.lost()
             self._not_before = now + self._outage.failed(error)
         else:
@@ -82,7 +98,7 @@ class Registry:
     def rest(self) -> float:
         """Seconds until a tick has something to do."""
         now = time.monotonic()
-        due = 0.0 if self._ended or not self._settled_all else self._heartbeat.rest(now)
+        due = 0.0 if self._ended or not (self._settled_all and self._told) else self._heartbeat.rest(now)
         return max(due, self._not_before - now)
 
     def leave(self) -> bool:
@@ -91,7 +107,7 @@ class Registry:
             self._settle_ended()
             with self.store.transaction() as session:
                 processes.deregister(session, self.process_id)
-        except DatabaseUnavailable as error:
+        except DatabaseError as error:
             emit("deregister_failed", error=str(error), **self._facts())
             return False
         finally:
@@ -133,13 +149,14 @@ class Registry:
                 pid=os.getpid(),
                 hostname=hostname(),
                 identity=identity(),
-                metadata={},
+                metadata=self._metadata,
             )
         self._heartbeat.registered(time.monotonic())
 
     def _beat(self, now: float) -> None:
         with self.store.transaction(durable=False) as session:
-            known = processes.beat(session, self.process_id)
+            known = processes.beat(session, self.process_id, self._metadata)
+        self._told = True
         if known:
             self._heartbeat.beaten(now)
         else:
@@ -188,6 +205,11 @@ class Registry:
             "process_id": self.process_id,
             "metadata": {},
         }
+
+
+def since_boot() -> float:
+    """Seconds, those included in which the host was asleep; the monotonic clock leaves them out."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def wait_for_database(

@@ -60,6 +60,12 @@ from queued.telemetry import emit
 #: Seconds that a start waits for a database that is away, before it leaves the waiting to whoever started it.
 BOOT_PATIENCE = 30.0
 
+#: Whole seconds to give jobs back in, when the process is to end because threads of it hang.
+ABANDON_PATIENCE = 10
+
+#: Seconds within which the same signal twice is one request: `timeout` and others signal the process and then its whole group.
+ONE_REQUEST = 0.2
+
 UNAVAILABLE, CONFIGURATION = 69, 78
 
 
@@ -104,6 +110,7 @@ class Supervisor:
         self._events: deque[Event] = deque()
         self._start_told = False
         self._status: int | None = None
+        self._stop_signal, self._stop_asked_at = 0, float("-inf")
         self._state = supervision.initial(
             plan_of(settings), threads=settings.mode == "async", limits=limits_of(settings)
         )
@@ -112,6 +119,9 @@ class Supervisor:
         """Boot, supervise, stop; the exit status. What went wrong has been told as an event by then."""
         self._signals.install(SUPERVISOR)
         try:
+            if not self._state.plan:
+                source = self.settings.source or "the configuration"
+                raise ConfigurationError(f"{source} asks for no actor: add workers or dispatchers")
             self._runtime = Runtime.make(self.settings.runtime_directory, self.name)
             try:
                 return self._supervise()
@@ -151,7 +161,16 @@ class Supervisor:
         self._hear_applications()
         self._reap()
         self._feed(Tick())
+        self._registry.describe(self._metadata())
         self._registry.tick()
+
+    def _metadata(self) -> dict[str, Any]:
+        """The application's state, for those who look from outside."""
+        application = self._state.actors.get(supervision.application_key(self._state.generation))
+        if application is None:
+            return {}
+        error = application.reason if application.state in {"BACKOFF", "FATAL"} else None
+        return {"application": {"state": application.state, "error": error}}
 
     def _signalled(self, number: int) -> None:
         if number in STOP or number == signal.SIGQUIT:
@@ -289,6 +308,9 @@ class Supervisor:
     def _abandon(self, status: int) -> None:
         """Threads are left that do not end. Give their jobs back and end the process, and them with it."""
         emit("abandoned", process=self.name, status=status)
+        # What hangs may be the database, and giving back must not hang with it: SIGALRM ends the process then.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(ABANDON_PATIENCE)
         try:
             self._registry.give_back(list(self._carried))
             self._registry.leave()

@@ -32,6 +32,9 @@ KNOWN = (
     "AsyncSession on one of these drivers, or a Django connection on SQLite or psycopg 3"
 )
 
+#: sqlite3.LEGACY_TRANSACTION_CONTROL: `isolation_level` says whether the driver begins transactions.
+LEGACY = -1
+
 
 def enqueue(connection: Any, jobs: Sequence[NewJob], schema: str = "queued") -> list[int]:
     """Store jobs in the connection's open transaction; their ids, in order.
@@ -159,8 +162,8 @@ def _sqlite(connection: sqlite3.Connection) -> Iterator[Session]:
     session = SqliteSession(connection, statements("sqlite"))
     # Explicit transactions, for an enqueue is several statements: a savepoint inside the owner's; one that stays open where the
     # driver would have begun it; one of our own in autocommit mode.
-    autocommit = connection.isolation_level is None and getattr(connection, "autocommit", -1) in (-1, True)
-    autocommit = autocommit or getattr(connection, "autocommit", -1) is True
+    mode = getattr(connection, "autocommit", LEGACY)  # the attribute came with Python 3.12
+    autocommit = mode is True or (mode == LEGACY and connection.isolation_level is None)
     begun = not connection.in_transaction
     try:
         connection.execute("BEGIN IMMEDIATE" if begun else "SAVEPOINT queued_enqueue")

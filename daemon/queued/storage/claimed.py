@@ -60,6 +60,9 @@ def finish(session: Session, outcomes: Sequence[Outcome], worker: Worker) -> Rep
     An outcome whose lease is no longer valid is refused whole and returned as stale.
     """
     report = Report()
+    if is_plain(outcomes):
+        _end(session, outcomes, worker, report)
+        return report
     _end(session, [outcome for outcome in outcomes if outcome.kind in END_STATES], worker, report)
     released = [outcome for outcome in outcomes if outcome.kind == "released"]
     if released:
@@ -185,6 +188,15 @@ def recover(
     return recovered
 
 
+def orphans(session: Session) -> list[int]:
+    """Ids of processes that are not registered any more and yet hold claims, for `recover`.
+
+    A claim checks that its process is registered, but on PostgreSQL one that was stopped in the midst of it can commit just
+    after the reaper has looked.
+    """
+    return [row["process_id"] for row in session.all("claimed.orphans")]
+
+
 def _ended(claim: Row) -> dict[str, object]:
     return {
         "job_id": claim["job_id"],
@@ -259,6 +271,11 @@ def mark_started(session: Session, claims: Sequence[tuple[int, int, float]]) -> 
     """Say which claims have started, and how many seconds ago: what is known of them if this host is lost."""
     for job_id, lease, ago in claims:
         session.run("claimed.mark_started", job_id=job_id, lease=lease, ago=float(ago))
+
+
+def held(session: Session, process_id: int) -> set[tuple[int, int]]:
+    """The (id, lease) of every job in this process's hands, as the database has it."""
+    return {(row["job_id"], row["lease"]) for row in session.all("claimed.held", process_id=process_id)}
 
 
 def cancellations(session: Session, process_id: int) -> set[tuple[int, int]]:

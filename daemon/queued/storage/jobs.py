@@ -37,6 +37,18 @@ def enqueue(session: Session, jobs: Sequence[NewJob]) -> tuple[list[int], list[A
     """
     if not jobs:
         return [], []
+    first = jobs[0]
+    if len(jobs) == 1 and first.run_at is None and first.wait is None:
+        return receipts(
+            session.all(
+                "jobs.enqueue_one",
+                class_name=first.class_name,
+                queue=first.queue,
+                priority=first.priority,
+                arguments=first.arguments,
+                options=first.options,
+            )
+        )
     return receipts(session.all("jobs.enqueue", **parameters(session.dialect, jobs)))
 
 
@@ -49,3 +61,15 @@ def receipts(rows: Sequence[Row]) -> tuple[list[int], list[Arrival]]:
         if lane not in arrivals or arrivals[lane].seq > seq:
             arrivals[lane] = Arrival(lane[0], lane[1], seq)
     return sorted(row["id"] for row in rows), list(arrivals.values())
+
+
+def transaction(session: Session) -> str | None:
+    """The id of the open transaction, to ask about it later; None on SQLite, where no answer can be lost."""
+    row = session.one("jobs.transaction")
+    return None if row is None else row["id"]
+
+
+def transaction_status(session: Session, transaction: str) -> str | None:
+    """`committed`, `aborted` or `in progress`; None of one that is too old to be known."""
+    row = session.one("jobs.transaction_status", id=transaction)
+    return None if row is None else row["status"]

@@ -83,16 +83,17 @@ def _end(
 ) -> Acted:
     acted = Acted()
     left = list(dict.fromkeys(ids))
-    for _ in range(ROUNDS):
+    for number in range(1, ROUNDS + 1):
         for source in sources:
             if source != "ready":
                 acted.done += _ids(session.all(f"operators.end_{source}", ids=left, state=state))
         acted.done += _end_ready(session, [i for i in left if i not in acted.done], state)
-        acted.refused, acted.missing = {}, []
         _sort_out(session, left, acted)
         left = [job_id for job_id, found in acted.refused.items() if found in sources]
-        if not left:
+        if not left or number == ROUNDS:
             break
+        for job_id in left:  # it moved while it was looked for: another look decides
+            del acted.refused[job_id]
     return acted
 
 

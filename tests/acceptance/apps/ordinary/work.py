@@ -114,6 +114,12 @@ def talk() -> None:
 
 
 @queued.job()
+def which() -> None:
+    """Note the interpreter."""
+    ledger.note("python", this().id, version=f"{sys.version_info[0]}.{sys.version_info[1]}")
+
+
+@queued.job()
 def leave(status: int) -> None:
     """End the process that runs this job."""
     job = this()
@@ -166,13 +172,18 @@ def stubborn(seconds: float = 60.0) -> None:
     """Take no notice of anything that is raised in it."""
     job = this()
     ledger.note("start", job.id, attempt=job.attempt)
+    ignore(job.id, seconds)
+    ledger.note("end", job.id, attempt=job.attempt)
+
+
+def ignore(job: int, seconds: float) -> None:
+    """Go on for so long, whatever is raised here."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
             time.sleep(0.05)
         except BaseException as error:
-            ledger.note("ignored", job.id, error=type(error).__name__)
-    ledger.note("end", job.id, attempt=job.attempt)
+            ledger.note("ignored", job, error=type(error).__name__)
 
 
 @queued.job()
@@ -183,7 +194,7 @@ def stubborn_at_first() -> None:
     with open(os.environ[ledger.VARIABLE]) as file:
         runs = sum(1 for line in file if f'"event": "start", "job": {job.id},' in line)
     if runs == 1:
-        stubborn.function(60.0)
+        ignore(job.id, 60.0)
     ledger.note("end", job.id, attempt=job.attempt)
 
 

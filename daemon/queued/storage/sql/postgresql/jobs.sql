@@ -23,3 +23,21 @@ WITH incoming AS MATERIALIZED (
 SELECT job_id AS id, queue, priority, seq FROM put_ready
 UNION ALL
 SELECT job_id, queue, priority, NULL FROM put_scheduled
+
+-- name: enqueue_one
+-- Store one job that is due: what most enqueues are, at two thirds of the price of the general statement.
+WITH stored AS (
+  INSERT INTO queued.jobs (class_name, queue, priority, arguments, options, enqueued_at)
+  VALUES (:class_name, :queue, :priority, :arguments, :options, {now})
+  RETURNING id, queue, priority
+)
+INSERT INTO queued.ready (job_id, queue, priority) SELECT id, queue, priority FROM stored
+RETURNING job_id AS id, queue, priority, seq
+
+-- name: transaction
+-- Which transaction this is.
+SELECT pg_current_xact_id()::text AS id
+
+-- name: transaction_status
+-- What became of a transaction.
+SELECT pg_xact_status(:id::text::xid8) AS status

@@ -13,6 +13,7 @@ SELECT queue, priority FROM lane
 
 -- name: claim
 -- Take up to :limit jobs from the given lanes. The lateral limits are fences: no plan can walk a whole table.
+-- Nobody looks for the claims of a process that is not registered, so it gets none.
 -- A claim waits for no disk: losing one in a crash of the server only makes its jobs ready again.
 WITH lane AS MATERIALIZED (
   SELECT l.queue, l.priority, head.seq AS head
@@ -23,6 +24,7 @@ WITH lane AS MATERIALIZED (
     WHERE r.queue = l.queue AND r.priority = l.priority AND r.seq >= l.mark ORDER BY r.seq LIMIT 1
   ) AS head
   WHERE NOT EXISTS (SELECT FROM queued.queues AS q WHERE q.name = l.queue AND q.paused_at IS NOT NULL)
+    AND EXISTS (SELECT FROM queued.processes AS p WHERE p.id = :process_id)
   ORDER BY l.rank, l.priority, head.seq
 ), picked AS MATERIALIZED (
   SELECT p.place

@@ -21,3 +21,20 @@ WHERE id > (SELECT seq FROM sqlite_sequence WHERE name = 'queued_jobs') - :count
 
 SELECT id, queue, priority, CASE WHEN run_at IS NULL OR run_at <= enqueued_at THEN 1 END AS seq
 FROM queued.jobs WHERE id > (SELECT seq FROM sqlite_sequence WHERE name = 'queued_jobs') - :count ORDER BY id
+
+-- name: enqueue_one
+-- Store one job that is due: what most enqueues are. seq only says "ready", as above.
+-- Differs by necessity: no data-modifying CTE.
+INSERT INTO queued.jobs (class_name, queue, priority, arguments, options, enqueued_at)
+VALUES (:class_name, :queue, :priority, :arguments, :options, {now});
+
+INSERT INTO queued.ready (job_id, queue, priority) VALUES (last_insert_rowid(), :queue, :priority)
+RETURNING job_id AS id, queue, priority, 1 AS seq
+
+-- name: transaction
+-- Nothing to ask about later: a commit here has no answer that could be lost.
+SELECT NULL AS id
+
+-- name: transaction_status
+-- As above.
+SELECT NULL AS status WHERE :id IS NOT NULL

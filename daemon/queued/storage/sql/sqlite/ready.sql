@@ -13,6 +13,7 @@ SELECT queue, priority FROM lane
 
 -- name: claim
 -- Take up to :limit jobs from the given lanes. CROSS JOIN fixes the order of the loops: lane by lane, each by seq.
+-- Nobody looks for the claims of a process that is not registered, so it gets none.
 -- Differs by necessity: no data-modifying CTE, so the picked rows rest in a table of the connection's own.
 DELETE FROM temp.picked;
 
@@ -27,6 +28,7 @@ FROM (
     FROM json_each(:lanes)
   ) AS given
   WHERE NOT EXISTS (SELECT 1 FROM queued.queues AS q WHERE q.name = given.queue AND q.paused_at IS NOT NULL)
+    AND EXISTS (SELECT 1 FROM queued.processes AS p WHERE p.id = :process_id)
   ORDER BY given.rank, given.priority, head
   LIMIT -1
 ) AS lane
