@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ def test_every_command_is_in_the_manual_and_no_other(name: str) -> None:
     described = set(re.findall(r"^\.SS (.+)$", page(name)["COMMANDS"], flags=re.MULTILINE))
     assert described == set(commands(name))
     synopsis = page(name)["SYNOPSIS"]
-    shown = set(re.findall(rf"^\.B {name} ([a-z ]+)$", synopsis, flags=re.MULTILINE))
+    shown = set(re.findall(rf"^\.B {name} ([a-z][a-z -]*)$", synopsis, flags=re.MULTILINE))
     assert shown == set(commands(name))
 
 
@@ -144,7 +145,11 @@ def test_every_command_in_the_readme_exists_with_its_options() -> None:
 
 def test_every_name_in_json_is_in_the_manual(ctl: Program, store: Store, worker: Hand) -> None:  # noqa: F811
     from queued.domain.jobs import NewJob
+    from queued.storage import heartbeats, recurring
 
+    with store.transaction() as session:
+        heartbeats.beat(session, "production", "here", "alive")
+        recurring.record(session, "ping", datetime.now(timezone.utc), outcome="finished")
     failed, ready = store.enqueue([NewJob("app.a"), NewJob("app.b", queue="mail")])
     worker.fail(failed)
     described = set(re.findall(r"[a-z_]+", page("queuectl")["JSON OUTPUT"]))
@@ -157,6 +162,14 @@ def test_every_name_in_json_is_in_the_manual(ctl: Program, store: Store, worker:
         ["queues", "list"],
         ["queues", "pause", "mail"],
         ["processes"],
+        ["recurring", "schedule", "ping", "@daily", "--class", "app.ping"],
+        ["recurring", "list"],
+        ["recurring", "show", "ping"],
+        ["recurring", "pause", "ping"],
+        ["heartbeat", "latest"],
+        ["heartbeat", "recent"],
+        ["heartbeat", "by-host"],
+        ["heartbeat", "verify"],
     ):
         told = json.loads(ctl(*words, "--json").out)
         assert set(keys(told)) <= described, words

@@ -76,6 +76,29 @@ def test_the_first_job_runs_as_the_readme_says(tmp_path: Path) -> None:
             raise
 
 
+def test_the_recurring_tasks_are_right_and_their_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from queued.client import route
+    from queued.configuration import load
+    from queued.storage import recurring
+    from queued.storage.store import open_store
+
+    url = f"sqlite:///{tmp_path}/queued.sqlite3"
+    (tmp_path / "queue.yml").write_text(f"database: {url}\n")
+    (tmp_path / "recurring.yml").write_text(block("yaml", "Recurring tasks"))
+    settings = load(str(tmp_path / "queue.yml"), environ={}).settings
+    assert [task.key for task in settings.recurring] == ["nightly_report", "disk_space", "heartbeat"]
+    store = open_store(url)
+    store.migrate()
+    monkeypatch.setattr(route, "_configured", settings.database)
+    monkeypatch.setattr(route, "_generation", -1)
+    exec(block("python", "Recurring tasks"), {})
+    with store.reading() as session:
+        (listed,) = recurring.listed(session)
+    assert listed.task.settings.schedule == "0 9 * * mon"
+    assert listed.task.paused_at is not None
+    store.close()
+
+
 def test_the_make_targets_of_the_readme_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = re.findall(r"(?:^|`)make ([a-z]+)", README, re.MULTILINE)

@@ -48,6 +48,13 @@ if TYPE_CHECKING:
     from queued.client.jobs import job as job
     from queued.client.policies import discard_on as discard_on
     from queued.client.policies import retry_on as retry_on
+    from queued.client.programs import ProgramFailed as ProgramFailed
+    from queued.client.recurring import pause_recurring_task as pause_recurring_task
+    from queued.client.recurring import resume_recurring_task as resume_recurring_task
+    from queued.client.recurring import run_recurring_task as run_recurring_task
+    from queued.client.recurring import schedule_recurring_task as schedule_recurring_task
+    from queued.client.recurring import unschedule_recurring_task as unschedule_recurring_task
+    from queued.client.recurring import update_recurring_task as update_recurring_task
     from queued.client.route import configure as configure
     from queued.client.sending import aenqueue_many as aenqueue_many
     from queued.client.sending import enqueue_many as enqueue_many
@@ -61,8 +68,10 @@ if TYPE_CHECKING:
     from queued.domain.errors import JobCrashed as JobCrashed
     from queued.domain.errors import JobFailed as JobFailed
     from queued.domain.errors import JobTimedOut as JobTimedOut
+    from queued.domain.errors import NotAllowed as NotAllowed
     from queued.domain.errors import QueuedError as QueuedError
     from queued.domain.errors import SchemaTooNew as SchemaTooNew
+    from queued.domain.errors import UnknownId as UnknownId
     from queued.domain.errors import UnknownJob as UnknownJob
 
     after_discard = _everywhere.after_discard
@@ -91,11 +100,16 @@ _NAMES: dict[str, str] = {
     "queued.client.interrupts": "JobInterrupted",
     "queued.client.jobs": "EnqueuedJob Job UnsentJob job",
     "queued.client.policies": "discard_on retry_on",
+    "queued.client.programs": "ProgramFailed",
+    "queued.client.recurring": (
+        "pause_recurring_task resume_recurring_task run_recurring_task schedule_recurring_task unschedule_recurring_task "
+        "update_recurring_task"
+    ),
     "queued.client.route": "configure",
     "queued.client.sending": "aenqueue_many enqueue_many",
     "queued.domain.errors": (
         "ArgumentError ConfigurationError DatabaseError DatabaseMisconfigured DatabaseUnavailable EnqueueError JobCancelled "
-        "JobCrashed JobFailed JobTimedOut QueuedError SchemaTooNew UnknownJob"
+        "JobCrashed JobFailed JobTimedOut NotAllowed QueuedError SchemaTooNew UnknownId UnknownJob"
     ),
 }
 _PLACES = {name: place for place, names in _NAMES.items() for name in names.split()}

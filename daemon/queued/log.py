@@ -8,11 +8,13 @@ the table of events; an event that is not in it is written as it is, so that not
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timezone
 from typing import Any, Literal, TextIO
 
 from queued import telemetry
@@ -136,6 +138,15 @@ def _stale(data: Mapping[str, Any]) -> str:
     return f"{ended}, but its lease {data['lease']} had been given to another: refused"
 
 
+def _moment(moment: datetime) -> str:
+    return moment.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _synced(data: Mapping[str, Any]) -> str:
+    parts = (f"{what} {', '.join(data[what])}" for what in ("added", "changed", "removed") if data[what])
+    return f"Recurring tasks of the file: {'; '.join(parts)}"
+
+
 def _job_error(data: Mapping[str, Any]) -> str:
     return _error(data.get("error") or data.get("failure") or data.get("reason") or "no reason given")
 
@@ -198,6 +209,33 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
     "runner_died": ("warning", _with_jobs("The runner {pid} died: {reason}")),
     "runner_killed": ("warning", _with_jobs("Killed the runner {pid}: a job in it did not end when told to")),
     "runner_remains": ("error", "The runner {pid} was killed and is still there; it hangs in the kernel"),
+    # recurring tasks
+    "recurring_synced": ("info", _synced),
+    "recurring_refused": (
+        "warning",
+        "The file's recurring task {key} is left out: one of that key was scheduled at run time; "
+        "rename it, or: queuectl recurring unschedule {key}",
+    ),
+    "recurring_enqueued": (
+        "info",
+        lambda data: (
+            f"job={data['job_id']} {data['class_name']} enqueued for {data['key']}"
+            f" ({'asked for' if data['manual'] else 'due'} {_moment(data['run_at'])})"
+        ),
+    ),
+    "recurring_skipped": (
+        "info",
+        lambda data: f"{data['key']} of {_moment(data['run_at'])} left out: job={data['job_id']} of the run before goes on",
+    ),
+    "recurring_missed": ("warning", "{key}: runs missed and left out, as its policy has it: {count}"),
+    "recurring_broken": ("error", "{key} cannot be run until it is corrected: {problem}"),
+    "chore_done": ("info", "{key}: {message}"),
+    "chore_failed": ("error", "{key} failed: {message}"),
+    "heartbeat": ("info", lambda data: f"[HEARTBEAT] {json.dumps(data['heartbeat'])}"),
+    "recurring_waiting": (
+        "warning",
+        lambda data: f"Held back until the application says which queue is theirs: {', '.join(data['keys'])}",
+    ),
     # jobs
     "dispatched": ("debug", lambda data: f"Made {_jobs(data['count'])} ready"),
     "claimed": ("debug", lambda data: f"Claimed {_jobs(data['count'])}"),

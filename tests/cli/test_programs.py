@@ -288,11 +288,11 @@ def test_start_runs_until_term_and_ends_with_0(directory: Path) -> None:
     try:
         deadline = time.monotonic() + 30
         kinds: set[str] = set()
-        while kinds != {"supervisor", "dispatcher"} and time.monotonic() < deadline:
+        while kinds != {"supervisor", "dispatcher", "scheduler"} and time.monotonic() < deadline:
             assert daemon.poll() is None
             told = run("processes", "--json", "--env", "test", cwd=directory)
             kinds = {entry["kind"] for entry in told.json["processes"]} if told.status == 0 else set()
-        assert kinds == {"supervisor", "dispatcher"}
+        assert kinds == {"supervisor", "dispatcher", "scheduler"}
         daemon.terminate()
         _, log = daemon.communicate(timeout=30)
     finally:

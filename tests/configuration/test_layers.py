@@ -81,7 +81,6 @@ def test_the_file_of_recurring_tasks_is_the_options_the_variables_or_the_one_bes
     assert files.load(DATABASE, environ).settings.recurring_path == str(files.directory / "a.yml")
     loaded = files.load(DATABASE, environ, recurring="b.yml")
     assert loaded.settings.recurring_path == str(files.directory / "b.yml")
-    assert any("does not run recurring tasks" in warning for warning in loaded.warnings)
 
 
 def test_a_named_file_of_recurring_tasks_that_is_not_there_is_an_error_unless_it_is_skipped(files: Files) -> None:
@@ -119,6 +118,7 @@ def test_everything_left_out_has_the_default_of_the_values(files: Files) -> None
         database=settings.database,
         workers=(WorkerSettings(),),
         dispatchers=(DispatcherSettings(),),
+        scheduler=SchedulerSettings(),
         source=str(files.path),
     )
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from configuration.files import Files
+from configuration.files import DATABASE, Files
 from queued.configuration import load
 from queued.configuration.document import Document
+from queued.domain.recurring import CHORES
 from queued.domain.settings import DispatcherSettings, WorkerSettings
 
 ETC = Path(__file__).parents[2] / "etc"
@@ -55,8 +56,19 @@ def test_the_examples_of_the_shipped_configuration_are_right(files: Files) -> No
     assert settings.app.imports == ("shop.jobs",)
 
 
-def test_the_example_of_the_recurring_file_is_yaml(tmp_path: Path) -> None:
-    path = tmp_path / "recurring.yml"
-    path.write_text(uncommented((ETC / "recurring.yml").read_text()))
-    document = Document(str(path))
-    assert [entry.key for entry in document.entries(document.root)] == ["production"]
+OWN = ["clear_finished_jobs", "heartbeat"]
+OF_PRODUCTION = [*OWN, "backup_database", "verify_backup"]
+
+
+@pytest.mark.parametrize(("environment", "keys"), [("production", OF_PRODUCTION), ("development", OWN), ("test", [])])
+def test_the_shipped_tasks_are_those_of_the_daemon_itself(environment: str, keys: list[str]) -> None:
+    loaded = load(str(ETC / "queue.yml"), environment=environment, environ={})
+    assert sorted(task.key for task in loaded.settings.recurring) == sorted(keys)
+    assert {task.class_name for task in loaded.settings.recurring} <= CHORES
+
+
+def test_the_examples_of_the_recurring_file_are_right(files: Files) -> None:
+    (files.directory / "recurring.yml").write_text(uncommented((ETC / "recurring.yml").read_text()))
+    tasks = {task.key: task for task in files.load(DATABASE).settings.recurring}
+    assert set(tasks) == {*OF_PRODUCTION, "nightly_report", "disk_space", "forget_visitors"}
+    assert tasks["nightly_report"].arguments == '{"args":["daily"],"kwargs":{"format":"pdf"}}'

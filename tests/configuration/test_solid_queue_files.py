@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from configuration.files import Files
-from queued.domain.settings import DispatcherSettings, WorkerSettings
+from queued.domain.settings import DispatcherSettings, RecurringTaskSettings, SchedulerSettings, WorkerSettings
 
 INSTALLED = """\
 default: &default
@@ -37,7 +37,7 @@ def test_the_installed_file_works_as_it_is_in_every_environment(files: Files, en
     assert settings.environment == environment
     assert settings.dispatchers == (DispatcherSettings(1.0, 500),)
     assert settings.workers == (WorkerSettings(("*",), threads=3, processes=1, polling_interval=0.1),)
-    assert settings.scheduler is None
+    assert settings.scheduler == SchedulerSettings()
 
 
 def test_job_concurrency_sets_the_processes_of_the_installed_file(files: Files) -> None:
@@ -73,7 +73,7 @@ def test_options_of_solid_queue_without_a_meaning_here_are_accepted(files: Files
     assert loaded.settings.scheduler.dynamic_tasks_enabled
 
 
-def test_recurring_tasks_under_a_dispatcher_are_accepted_with_a_warning(files: Files) -> None:
+def test_recurring_tasks_under_a_dispatcher_are_tasks_as_any(files: Files) -> None:
     loaded = files.load(
         """\
         dispatchers:
@@ -86,9 +86,7 @@ def test_recurring_tasks_under_a_dispatcher_are_accepted_with_a_warning(files: F
         URL,
     )
     assert loaded.settings.dispatchers == (DispatcherSettings(),)
-    assert [warning.split("/")[-1] for warning in loaded.warnings] == [
-        "queue.yml:3: dispatchers[0].recurring_tasks: this release does not run recurring tasks; they are left out"
-    ]
+    assert loaded.settings.recurring == (RecurringTaskSettings("clean_up", "every hour", "CleanUp"),)
 
 
 def test_a_file_with_dispatchers_alone_starts_no_worker(files: Files) -> None:
@@ -108,7 +106,7 @@ def test_a_section_that_names_no_actor_gets_one_worker_and_one_dispatcher(files:
         settings = files.load(text, URL).settings
         assert settings.workers == (WorkerSettings(),)
         assert settings.dispatchers == (DispatcherSettings(),)
-        assert settings.scheduler is None
+        assert settings.scheduler == SchedulerSettings()
 
 
 def test_two_empty_lists_are_no_processes(files: Files) -> None:

@@ -38,7 +38,7 @@ def test_many_may_migrate_an_empty_database_at_once(open_another: Callable[[], S
     for thread in threads:
         thread.join()
     assert errors == []
-    assert sorted(map(len, applied)) == [0, 0, 0, 0, 0, 1]
+    assert [names != [] for names in sorted(applied)] == [False] * 5 + [True]
 
 
 def test_without_a_schema_the_remedy_is_named(open_another: Callable[[], Store]) -> None:

@@ -34,6 +34,16 @@ def since(text: str) -> timedelta | datetime:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
 
 
+def length(text: str) -> float:
+    """Seconds of `90s`, `10m`, `1h 30m`, or of a plain number."""
+    if re.fullmatch(r"\d+(\.\d+)?", text.strip()):
+        return float(text)
+    told = _PART.findall(text.strip().lower())
+    if not told or _PART.sub("", text.strip().lower()).strip() or any(name not in _UNITS for _, name in told):
+        raise argparse.ArgumentTypeError(f"{text!r} is no length of time; write 90s, 10m or 2h")
+    return sum(float(number) * _UNITS[name] for number, name in told)
+
+
 def resolve(told: timedelta | datetime | None, now: datetime) -> datetime | None:
     """The moment meant, with `now` on the database's clock."""
     return now - told if isinstance(told, timedelta) else told

@@ -23,7 +23,7 @@ PROTOCOL = 1
 
 def load(modules: Sequence[str]) -> None:
     """Import the application's modules, in order. Whatever they raise passes through."""
-    for module in modules:
+    for module in ("queued.client.programs", *modules):
         importlib.import_module(module)
 
 

@@ -136,10 +136,10 @@ def send(jobs: Sequence[NewJob], connection: Any = None) -> list[int]:
     if connection is not None:
         from queued.storage import adopt
 
-        return adopt.enqueue(connection, jobs, schema=_schema())
+        return adopt.enqueue(connection, jobs, schema=schema())
     if _port is not None:
         return _port.enqueue([as_frame(job) for job in jobs])
-    return _store().enqueue(jobs)
+    return store().enqueue(jobs)
 
 
 async def asend(jobs: Sequence[NewJob], connection: Any = None) -> list[int]:
@@ -148,7 +148,7 @@ async def asend(jobs: Sequence[NewJob], connection: Any = None) -> list[int]:
         from queued.storage import adopt
 
         if adopt.is_async(connection):
-            return await adopt.aenqueue(connection, jobs, schema=_schema()) if jobs else []
+            return await adopt.aenqueue(connection, jobs, schema=schema()) if jobs else []
         return send(jobs, connection)
     if _sinks:
         return send(jobs)
@@ -164,7 +164,7 @@ def as_frame(job: NewJob) -> dict[str, Any]:
     return frame
 
 
-def _store() -> Store:
+def store() -> Store:
     """This thread's store; after a fork the parent's is let go without a word to the database."""
     from queued.storage.store import open_store
 
@@ -178,7 +178,7 @@ def _store() -> Store:
     return holder.store
 
 
-def _schema() -> str:
+def schema() -> str:
     """The schema for a caller's connection: a job stored there needs no other setting."""
     try:
         return database_settings().schema

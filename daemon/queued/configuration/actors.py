@@ -6,8 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
+from queued.configuration import recurring
 from queued.configuration.reading import BROKEN, Reader, Tree
-from queued.domain.settings import ACTORS, DispatcherSettings, SchedulerSettings, WorkerSettings
+from queued.domain.settings import (
+    ACTORS,
+    DispatcherSettings,
+    RecurringTaskSettings,
+    SchedulerSettings,
+    WorkerSettings,
+)
 
 T = TypeVar("T")
 
@@ -22,6 +29,8 @@ class Actors:
     workers: tuple[WorkerSettings, ...] = ()
     dispatchers: tuple[DispatcherSettings, ...] = ()
     scheduler: SchedulerSettings | None = None
+    #: The tasks that stand under dispatchers.
+    tasks: tuple[RecurringTaskSettings, ...] = ()
 
 
 def actors(reader: Reader, tree: Tree, role: str | None) -> Actors:
@@ -69,12 +78,20 @@ def actors(reader: Reader, tree: Tree, role: str | None) -> Actors:
 def _set(reader: Reader, tree: Tree, path: str) -> Actors:
     workers = tree.get("workers", [])
     dispatchers = tree.get("dispatchers", [])
+    scheduler = build(SchedulerSettings, tree["scheduler"]) if "scheduler" in tree else None
+    zone = (scheduler or SchedulerSettings()).timezone
+    tasks: list[RecurringTaskSettings] = []
+    for index, item in enumerate([] if dispatchers is BROKEN else dispatchers):
+        if "recurring_tasks" in item:
+            place = f"{path}dispatchers[{index}].recurring_tasks"
+            tasks += recurring.from_setting(reader, item["recurring_tasks"], place, zone)
     return Actors(
         workers=()
         if workers is BROKEN
         else tuple(_worker(reader, worker, f"{path}workers[{index}]") for index, worker in enumerate(workers)),
         dispatchers=() if dispatchers is BROKEN else tuple(build(DispatcherSettings, item) for item in dispatchers),
-        scheduler=build(SchedulerSettings, tree["scheduler"]) if "scheduler" in tree else None,
+        scheduler=scheduler,
+        tasks=tuple(tasks),
     )
 
 

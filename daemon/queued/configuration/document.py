@@ -71,10 +71,14 @@ class Notes:
         where = f"{self.file}:{line}" if line else self.file
         return one_line(hidden(f"{where}: {path}: {text}" if path else f"{where}: {text}"))
 
+    def sorted(self) -> list[str]:
+        """Every problem, in the order of lines."""
+        return [text for _, text in sorted(self.problems, key=lambda note: note[0])]
+
     def check(self) -> None:
         """Raise ConfigurationError with every problem, in the order of lines."""
         if self.problems:
-            raise ConfigurationError([text for _, text in sorted(self.problems, key=lambda note: note[0])])
+            raise ConfigurationError(self.sorted())
 
 
 class Document:

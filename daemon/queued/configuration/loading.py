@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
+from queued.configuration import recurring as recurring_tasks
 from queued.configuration.actors import Actors, actors, build
 from queued.configuration.addresses import absolute, is_sqlite, mistaken, url_fault
 from queued.configuration.application import application
@@ -15,7 +16,14 @@ from queued.configuration.reading import BROKEN, Reader, Tree
 from queued.configuration.sections import DEFAULT_ENVIRONMENT, choose
 from queued.configuration.values import FALSE, TRUE, shown, text_fault
 from queued.domain.errors import ConfigurationError
-from queued.domain.settings import BY_PATH, DatabaseSettings, Mode, RetentionSettings, Settings
+from queued.domain.settings import (
+    BY_PATH,
+    DatabaseSettings,
+    Mode,
+    RetentionSettings,
+    SchedulerSettings,
+    Settings,
+)
 
 #: Looked for in this order, relative to the working directory, when nobody names a file.
 USUAL_FILES = ("queue.yml", "config/queue.yml", "/etc/queued/queue.yml")
@@ -64,8 +72,32 @@ def load(
         path = _recurring(recurring, environ, here, file, skip, notes)
     except RecursionError:
         raise ConfigurationError(f"{one_line(file)}: the file is nested too deeply; write it flatter") from None
-    notes.check()
-    return Loaded(replace(settings, skip_recurring=skip, recurring_path=path), tuple(dict.fromkeys(notes.warnings)))
+    settings = replace(settings, skip_recurring=skip, recurring_path=path)
+    problems = notes.sorted()
+    if path is not None and not skip and os.path.isfile(path):
+        settings, more = _with_tasks(settings, path, environ, notes, role is None or settings.scheduler is not None)
+        problems += more
+    if problems:
+        raise ConfigurationError(problems)
+    return Loaded(settings, tuple(dict.fromkeys(notes.warnings)))
+
+
+def _with_tasks(
+    settings: Settings, path: str, environ: Mapping[str, str], notes: Notes, wanted: bool
+) -> tuple[Settings, list[str]]:
+    """The settings with the tasks of recurring.yml, if they are wanted here, and the file's problems. Its warnings are noted."""
+    zone = (settings.scheduler or SchedulerSettings()).timezone
+    try:
+        tasks, found = recurring_tasks.from_file(path, settings.environment, environ, zone)
+    except RecursionError:
+        return settings, [f"{one_line(path)}: the file is nested too deeply; write it flatter"]
+    except ConfigurationError as error:
+        return settings, error.problems
+    notes.warnings += found.warnings
+    own = {task.key for task in settings.recurring}
+    for key in sorted(own & {task.key for task in tasks}):
+        found.problem(0, key, f"is given in {one_line(settings.source)} too; keep one of the two")
+    return (replace(settings, recurring=(*settings.recurring, *tasks)) if wanted else settings), found.sorted()
 
 
 def database_from_file(
@@ -135,7 +167,9 @@ def _settings(
         app=app,
         dispatchers=team.dispatchers,
         workers=team.workers,
-        scheduler=team.scheduler,
+        # Sections say what one host runs; where nothing is said of a scheduler, tasks must not lie idle for it.
+        scheduler=team.scheduler or (SchedulerSettings() if role is None else None),
+        recurring=team.tasks,
         retention=build(RetentionSettings, tree.get("retention", {})),
         runtime_directory=_runtime_directory(reader, tree, directory, environ),
         source=reader.notes.file,
@@ -244,8 +278,6 @@ def _recurring(
             path = os.path.normpath(os.path.join(cwd, named))
             if not skip and not os.path.isfile(path):
                 notes.refuse(source, f"there is no file {path}; correct the path, or use --skip-recurring")
-            elif not skip:
-                notes.warnings.append(f"{source}: this release does not run recurring tasks")
             return path
     beside = os.path.join(os.path.dirname(file), "recurring.yml")
     return beside if os.path.isfile(beside) else None

@@ -31,7 +31,7 @@ class Reader:
         self.document = document
         self.notes = document.notes
         self.lines: dict[str, int] = {}
-        self._environ = environ
+        self.environ = environ
         self._skip = frozenset(skip)
 
     def section(
@@ -70,9 +70,8 @@ class Reader:
             return self._sections(setting, node, path, line)
         if setting.kind == "roles":
             return self._roles(node, path, line)
-        if setting.kind == "ignored":
-            self.notes.warn(line, path, "this release does not run recurring tasks; they are left out")
-            return BROKEN
+        if setting.kind == "tasks":
+            return node  # read when it is known which zone schedules without one are in
         if setting.kind == "variables":
             return self._variables(node, path, line)
         if setting.kind in ("queues", "modules"):
@@ -199,7 +198,7 @@ class Reader:
         if self.document.broken(node):
             return None
         try:
-            return self.document.scalar(node, self._environ)
+            return self.document.scalar(node, self.environ)
         except ExpansionError as error:
             self.notes.problem(self.document.line(node), path, str(error))
             return None

@@ -12,7 +12,17 @@ from queued.domain.settings import Settings
 
 #: What stands elsewhere in a file, or in none.
 APART = frozenset(
-    {"environment", "source", "skip_recurring", "recurring_path", "database", "app", "workers", "dispatchers"}
+    {
+        "environment",
+        "source",
+        "skip_recurring",
+        "recurring_path",
+        "recurring",
+        "database",
+        "app",
+        "workers",
+        "dispatchers",
+    }
 )
 SECTIONS = ("retention", "scheduler")
 

@@ -7,6 +7,8 @@ from difflib import get_close_matches
 
 from queued.configuration.addresses import url_fault
 from queued.configuration.document import Scalar
+from queued.domain.schedule.errors import ScheduleError
+from queued.domain.schedule.zones import find_zone
 from queued.domain.settings import Setting
 
 TRUE = frozenset({"true", "yes", "on"})
@@ -57,6 +59,8 @@ def convert(setting: Setting, scalar: Scalar) -> object:
         return flag(scalar)
     if setting.kind == "choice":
         return choice(setting, scalar.text)
+    if setting.kind == "zone":
+        return zone(scalar)
     if setting.kind == "name":
         if not NAME.fullmatch(scalar.text):
             raise WrongValueError(
@@ -108,6 +112,15 @@ def duration(written: str) -> float:
             raise WrongValueError(f"{shown(written)} has the unit {shown(unit)}, which is not one; {hint}")
         total += float(amount) * UNITS[name]
     return total
+
+
+def zone(scalar: Scalar) -> str:
+    """The name of a time zone, or an offset such as +02:00."""
+    try:
+        find_zone(scalar.text.strip())
+    except ScheduleError as error:
+        raise WrongValueError(str(error)) from None
+    return scalar.text.strip()
 
 
 def flag(scalar: Scalar) -> bool:

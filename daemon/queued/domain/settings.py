@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Mode = Literal["fork", "async"]
+#: What becomes of runs that nobody could start in time; whether a run may start while the last one goes on.
+Missed = Literal["skip", "once", "all"]
+Overlap = Literal["allow", "skip"]
 
 DAY = 86400.0
 
@@ -66,7 +69,31 @@ class SchedulerSettings:
     """The scheduler of recurring tasks."""
 
     polling_interval: float = 5.0
-    dynamic_tasks_enabled: bool = False
+    dynamic_tasks_enabled: bool = True
+    timezone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class RecurringTaskSettings:
+    """What one recurring task is, wherever it was defined. `timezone` is the one its schedule is read in.
+
+    `arguments` is JSON text as jobs have it. `queue`, `priority` and `timeout` (seconds) are None where the job's own
+    declaration decides. Commands and programs are jobs of the classes `queued.command` and `queued.shell`.
+    """
+
+    key: str
+    schedule: str
+    class_name: str
+    arguments: str = '{"args":[],"kwargs":{}}'
+    queue: str | None = None
+    priority: int | None = None
+    timeout: float | None = None
+    timezone: str = "UTC"
+    description: str | None = None
+    missed: Missed = "skip"
+    overlap: Overlap = "allow"
+    jitter: float = 0.0
+    enabled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +129,15 @@ class Settings:
     log_level: str = "info"
     skip_recurring: bool = False
     recurring_path: str | None = None
+    recurring: tuple[RecurringTaskSettings, ...] = ()
     source: str = ""
 
 
 #: What can be written for a setting. `section` holds settings, `sections` is a list of such, `roles` names sets of
-#: actors, `ignored` is accepted whatever it holds.
+#: actors, `tasks` names recurring tasks.
 Kind = Literal[
     "text", "path", "url", "name", "integer", "seconds", "retention", "flag", "choice",
-    "queues", "modules", "variables", "section", "sections", "roles", "ignored",
+    "queues", "modules", "variables", "section", "sections", "roles", "tasks", "zone", "arguments", "program",
 ]  # fmt: skip
 
 TYPES: Mapping[str, str] = {
@@ -128,7 +156,10 @@ TYPES: Mapping[str, str] = {
     "section": "mapping",
     "sections": "list of mappings",
     "roles": "mapping of role names to actors",
-    "ignored": "anything",
+    "tasks": "mapping of keys to recurring tasks",
+    "arguments": "a value, a list of values, or a mapping",
+    "zone": "name of a time zone",
+    "program": "text for /bin/sh, or a list of texts",
 }
 
 
@@ -393,16 +424,34 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "dispatchers[].recurring_tasks",
-        "ignored",
+        "tasks",
         None,
-        "Accepted, with a warning, because older files of Solid Queue have it: this release does not run "
-        "recurring tasks.",
+        "Recurring tasks, written as in recurring.yml(5), whose tasks they join.",
+        default_text="none",
     ),
-    Setting("scheduler", "section", None, "The scheduler. Left out, there is none.", default_text="none"),
+    Setting(
+        "scheduler",
+        "section",
+        None,
+        "The scheduler, which starts recurring tasks. It runs where there are tasks, or where they may be scheduled at run"
+        " time; not with --skip-recurring, and in a role only where the role has this key.",
+        default_text="as below",
+    ),
     Setting(
         "scheduler.polling_interval", "seconds", 5.0, "How often it looks for changed tasks.", minimum=0.01, maximum=DAY
     ),
-    Setting("scheduler.dynamic_tasks_enabled", "flag", False, "Whether tasks may be scheduled at run time."),
+    Setting(
+        "scheduler.dynamic_tasks_enabled",
+        "flag",
+        True,
+        "Whether it also runs the tasks that were scheduled at run time, by applications or queuectl.",
+    ),
+    Setting(
+        "scheduler.timezone",
+        "zone",
+        "UTC",
+        "The time zone of schedules that name none, as in Europe/Rome.",
+    ),
     Setting(
         "roles",
         "roles",
@@ -491,6 +540,82 @@ SETTINGS: tuple[Setting, ...] = (
 )
 
 BY_PATH: Mapping[str, Setting] = {setting.path: setting for setting in SETTINGS}
+
+#: What one task of recurring.yml may say, in the order of its manual.
+RECURRING: tuple[Setting, ...] = (
+    Setting(
+        "class", "text", None, "The job to enqueue, by its name.", default_text="none; one of class, command, shell"
+    ),
+    Setting(
+        "command",
+        "text",
+        None,
+        "Python that is run as a job in the application's interpreter.",
+        default_text="none; one of class, command, shell",
+    ),
+    Setting(
+        "shell",
+        "program",
+        None,
+        "A program that is run as a job: a text for /bin/sh, or a list of the program and its arguments.",
+        default_text="none; one of class, command, shell",
+    ),
+    Setting(
+        "args",
+        "arguments",
+        None,
+        "The job's arguments, with class: one value, or a list. A mapping, alone or last in the list, gives keyword arguments.",
+        default_text="none",
+    ),
+    Setting("schedule", "text", None, "When to run; see SCHEDULES.", default_text="none; must be given"),
+    Setting(
+        "timezone", "zone", None, "The time zone of the schedule.", default_text="scheduler.timezone of queue.yml(5)"
+    ),
+    Setting("queue", "text", None, "The queue to enqueue in.", default_text="the job's own"),
+    Setting(
+        "priority",
+        "integer",
+        None,
+        "The priority to enqueue with; smaller runs first.",
+        minimum=-(2**31),
+        maximum=2**31 - 1,
+        default_text="the job's own",
+    ),
+    Setting(
+        "timeout",
+        "seconds",
+        None,
+        "How long one attempt may take before it is ended.",
+        minimum=0.1,
+        maximum=FOREVER,
+        default_text="the job's own",
+    ),
+    Setting(
+        "missed",
+        "choice",
+        "skip",
+        "What becomes of runs that no scheduler was there to start in time: skip leaves them out, once makes up for all of"
+        " them by one run, all makes up for each.",
+        choices=("skip", "once", "all"),
+    ),
+    Setting(
+        "overlap",
+        "choice",
+        "allow",
+        "Whether a run is enqueued while the last one has not ended: allow does, skip leaves it out.",
+        choices=("allow", "skip"),
+    ),
+    Setting(
+        "jitter",
+        "seconds",
+        0.0,
+        "Start each run up to so much later, so that not everything starts at once. The delay of a run is the same on every host.",
+        minimum=0,
+        maximum=3600,
+    ),
+    Setting("description", "text", None, "What the task is for, for those who read lists.", default_text="none"),
+    Setting("enabled", "flag", True, "Whether the task runs on its schedule."),
+)
 
 #: What a role may hold.
 ACTORS: tuple[str, ...] = ("workers", "dispatchers", "scheduler")

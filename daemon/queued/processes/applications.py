@@ -30,6 +30,8 @@ class Application:
         self.just_loaded = False
         self.exit_reason: str | None = None
         self.hooks: frozenset[str] = frozenset()
+        #: What it declares of its jobs, by name.
+        self.jobs: Mapping[str, Any] = {}
         self._loaded = False
         self._stopped = False
         self._running_hooks: list[HookRun] = []
@@ -116,6 +118,7 @@ class Application:
         manifest = frame.get("manifest") or {}
         self._loaded = self.just_loaded = True
         self.hooks = frozenset(manifest.get("hooks", ()))
+        self.jobs = manifest.get("jobs") or {}
         emit(
             "application_loaded",
             process=self.key,

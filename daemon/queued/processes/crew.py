@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from queued.domain.settings import Settings, WorkerSettings
+from queued.domain.settings import SchedulerSettings, Settings, WorkerSettings
 from queued.domain.supervision import Limits, Place
 from queued.processes.dispatcher import Dispatcher
 from queued.processes.role import Role, new_name
 from queued.processes.runtime import Runtime
+from queued.processes.scheduler import Scheduler
 from queued.processes.worker import Worker
 
 #: Seconds beyond `shutdown_timeout` and `interrupt_grace` in which a worker kills its runner and gives its jobs back.
@@ -30,7 +31,7 @@ Make = Callable[[Berth], Role]
 
 
 def plan_of(settings: Settings) -> tuple[Place, ...]:
-    """The places of a configuration: `application`, `dispatcher-1`, `worker-1`, `worker-2`, …
+    """The places of a configuration: `application`, `dispatcher-1`, `worker-1`, `worker-2`, …, `scheduler-1`.
 
     The application is loaded only where there are workers: nobody else needs it.
     """
@@ -39,7 +40,16 @@ def plan_of(settings: Settings) -> tuple[Place, ...]:
     places += [Place(f"worker-{number}", "worker") for number, _ in enumerate(workers, 1)]
     if workers and settings.app is not None:
         places.insert(0, Place("application", "application"))
+    if has_scheduler(settings):
+        places.append(Place("scheduler-1", "scheduler"))
     return tuple(places)
+
+
+def has_scheduler(settings: Settings) -> bool:
+    """Whether a configuration asks for a scheduler: one that has tasks to run, or may get some."""
+    if settings.skip_recurring or settings.scheduler is None:
+        return bool(settings.recurring) and not settings.skip_recurring
+    return bool(settings.recurring) or settings.scheduler.dynamic_tasks_enabled
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -55,6 +65,8 @@ def make_role(berth: Berth) -> Role:
     settings = replace(berth.settings, runtime_directory=str(berth.runtime.directory))
     if berth.place.kind == "dispatcher":
         return Dispatcher(new_name("dispatcher"), settings, settings.dispatchers[number], berth.supervisor)
+    if berth.place.kind == "scheduler":
+        return Scheduler(new_name("scheduler"), settings, settings.scheduler or SchedulerSettings(), berth.supervisor)
     worker = _workers(settings)[number]
     name = new_name(worker.name or "worker")
     return Worker(name, settings, worker, str(berth.runtime.application), berth.supervisor)

@@ -45,6 +45,7 @@ from queued.domain.supervision import (
 )
 from queued.processes.applications import Application
 from queued.processes.crew import Berth, Make, limits_of, make_role, plan_of
+from queued.processes.declared import declare
 from queued.processes.hosts import Host
 from queued.processes.hosts.fork import ForkHost
 from queued.processes.hosts.thread import ThreadHost
@@ -253,7 +254,9 @@ class Supervisor:
         elif isinstance(effect, Kill):
             self._for(effect.key, self._host.kill, lambda application: application.kill())
         elif isinstance(effect, Switch):
-            self._runtime.switch(self._applications[effect.key].socket)
+            application = self._applications[effect.key]
+            declare(self._runtime.directory, application.jobs)
+            self._runtime.switch(application.socket)
         elif isinstance(effect, Finish):
             self._status = effect.status
         elif isinstance(effect, Abandon):
