@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from queued.client.jobs import Job as Job
     from queued.client.jobs import UnsentJob as UnsentJob
     from queued.client.jobs import job as job
+    from queued.client.limiting import ConcurrencyLimit as ConcurrencyLimit
+    from queued.client.limiting import limits_concurrency as limits_concurrency
     from queued.client.policies import discard_on as discard_on
     from queued.client.policies import retry_on as retry_on
     from queued.client.route import configure as configure
@@ -90,6 +92,7 @@ _NAMES: dict[str, str] = {
     ),
     "queued.client.interrupts": "JobInterrupted",
     "queued.client.jobs": "EnqueuedJob Job UnsentJob job",
+    "queued.client.limiting": "ConcurrencyLimit limits_concurrency",
     "queued.client.policies": "discard_on retry_on",
     "queued.client.route": "configure",
     "queued.client.sending": "aenqueue_many enqueue_many",

@@ -230,9 +230,7 @@ def test_a_job_that_ignores_term_goes_back_to_ready_without_blame_and_runs_again
 def test_an_immediate_stop_waits_for_nobody_and_loses_nothing(
     serve: Serve, work: ModuleType, request: pytest.FixtureRequest, combination: str, how: str
 ) -> None:
-    service = serve(
-        url_of(request, combination), mode=combination.partition("-")[2], settings={"shutdown_timeout": 30}
-    )
+    service = serve(url_of(request, combination), mode=combination.partition("-")[2], settings={"shutdown_timeout": 30})
     ids = service.enqueue(*[work.stubborn.bind() for _ in range(3)], *[work.note.bind() for _ in range(3)])
     for job in ids[:3]:
         service.started(job)

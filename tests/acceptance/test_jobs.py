@@ -155,9 +155,7 @@ def test_a_coroutine_runs_in_a_worker_with_threads(service: Service, work: Modul
 
 
 def test_a_plain_function_runs_in_a_worker_with_tasks_and_holds_up_no_task(service: Service, work: ModuleType) -> None:
-    slow, quick = service.enqueue(
-        work.note.set(queue="tasks").bind(seconds=0.6), work.anote.set(queue="tasks").bind()
-    )
+    slow, quick = service.enqueue(work.note.set(queue="tasks").bind(seconds=0.6), work.anote.set(queue="tasks").bind())
     service.wait_all([slow, quick])
     assert service.ledger.ends(quick)[0]["at"] < service.ledger.ends(slow)[0]["at"]
 

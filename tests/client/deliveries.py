@@ -13,11 +13,11 @@ class RecordingPort:
     def __init__(self) -> None:
         self.jobs: list[dict[str, Any]] = []
 
-    def enqueue(self, jobs: list[dict[str, Any]]) -> list[int]:
+    def enqueue(self, jobs: list[dict[str, Any]]) -> dict[str, Any]:
         """Take the jobs, answer ids from 1000 on."""
         first = 1000 + len(self.jobs)
         self.jobs += jobs
-        return list(range(first, first + len(jobs)))
+        return {"ids": list(range(first, first + len(jobs)))}
 
     def stopping(self) -> bool:
         """Never."""

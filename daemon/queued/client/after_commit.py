@@ -27,7 +27,7 @@ def enqueue_after_commit(connection: Any, *jobs: UnsentJob) -> None:
                 raise handle.error
         to_store = batch.to_store()
     if to_store:
-        on_commit(lambda: batch.stored(route.send(to_store)))
+        on_commit(lambda: batch.stored(route.submit(to_store)))
 
 
 def _hook_of(connection: Any) -> Callable[[Callable[[], None]], None]:

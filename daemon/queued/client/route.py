@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from queued.domain.errors import ConfigurationError
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Port(Protocol):
     """The runner's way to the worker, which has the database."""
 
-    def enqueue(self, jobs: list[dict[str, Any]]) -> list[int]:
-        """Store jobs now; their ids."""
+    def enqueue(self, jobs: list[dict[str, Any]]) -> dict[str, Any]:
+        """Store jobs now; their `ids`, and `notes` on what else became of some: (position, note) pairs."""
 
     def stopping(self) -> bool:
         """Whether the worker is about to stop."""
@@ -124,37 +124,48 @@ def remove_sink(sink: Sink) -> None:
     _sinks.remove(sink)
 
 
-def send(jobs: Sequence[NewJob], connection: Any = None) -> list[int]:
-    """Store jobs; their ids, in order. With a connection: in its open transaction, and durable only once that commits.
+@dataclass(frozen=True, slots=True)
+class Receipts:
+    """The ids of stored jobs in order, None for those that are stored later, and notes by position on what else became of them."""
+
+    ids: Sequence[int | None]
+    notes: Mapping[int, str] = field(default_factory=dict)
+
+
+def submit(jobs: Sequence[NewJob], connection: Any = None) -> Receipts:
+    """Store jobs. With a connection: in its open transaction, and durable only once that commits.
 
     Raises `DatabaseError` or `EnqueueError`; then none of them is stored.
     """
     if not jobs:
-        return []
+        return Receipts([])
     if _sinks:
-        return _sinks[-1].accept(jobs)
+        return Receipts(_sinks[-1].accept(jobs))
     if connection is not None:
         from queued.storage import adopt
 
-        return adopt.enqueue(connection, jobs, schema=_schema())
-    if _port is not None:
-        return _port.enqueue([as_frame(job) for job in jobs])
-    return _store().enqueue(jobs)
+        stored = adopt.submit(connection, jobs, schema=_schema())
+    elif _port is not None:
+        answer = _port.enqueue([as_frame(job) for job in jobs])
+        return Receipts(answer["ids"], dict(answer.get("notes") or ()))
+    else:
+        stored = _store().submit(jobs)
+    return Receipts(stored.ids, stored.notes)
 
 
-async def asend(jobs: Sequence[NewJob], connection: Any = None) -> list[int]:
-    """As `send`, without holding up the event loop; a connection that is not async is used right here, as its owner would."""
+async def asubmit(jobs: Sequence[NewJob], connection: Any = None) -> Receipts:
+    """As `submit`, without holding up the event loop; a connection that is not async is used right here, as its owner would."""
     if connection is not None and not _sinks:
         from queued.storage import adopt
 
         if adopt.is_async(connection):
-            return await adopt.aenqueue(connection, jobs, schema=_schema()) if jobs else []
-        return send(jobs, connection)
+            return Receipts(await adopt.aenqueue(connection, jobs, schema=_schema()) if jobs else [])
+        return submit(jobs, connection)
     if _sinks:
-        return send(jobs)
+        return submit(jobs)
     import asyncio
 
-    return await asyncio.to_thread(send, jobs)
+    return await asyncio.to_thread(submit, jobs)
 
 
 def as_frame(job: NewJob) -> dict[str, Any]:

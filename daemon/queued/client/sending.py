@@ -13,6 +13,8 @@ from queued.client.arguments import encode_call, encode_value
 from queued.client.callbacks import Abort, Around, coming_out, going_in
 from queued.client.context import current_context
 from queued.client.current import running
+from queued.client.limiting import limits_of
+from queued.client.route import Receipts
 from queued.domain.errors import ArgumentError, EnqueueError
 from queued.domain.jobs import NewJob
 
@@ -36,7 +38,7 @@ def enqueue_many(jobs: Iterable[UnsentJob], *, connection: Any = None, at_finish
     """
     batch = Batch(list(jobs), connection, at_finish)
     with batch:
-        batch.stored(batch.finish_later() or route.send(batch.to_store(), batch.connection))
+        batch.stored(batch.finish_later() or route.submit(batch.to_store(), batch.connection))
     return batch.handles()
 
 
@@ -46,7 +48,7 @@ async def aenqueue_many(
     """As `enqueue_many`, for asyncio code: the database is spoken to in a thread. See `Job.aenqueue` for connections."""
     batch = Batch(list(jobs), connection, at_finish)
     with batch:
-        batch.stored(batch.finish_later() or await route.asend(batch.to_store(), batch.connection))
+        batch.stored(batch.finish_later() or await route.asubmit(batch.to_store(), batch.connection))
     return batch.handles()
 
 
@@ -69,13 +71,14 @@ def _only(handles: list[EnqueuedJob]) -> EnqueuedJob:
 class _Item:
     """One job of a batch, on its way."""
 
-    __slots__ = ("aborted", "arounds", "error", "id", "new", "stack", "unsent")
+    __slots__ = ("aborted", "arounds", "discarded", "error", "id", "new", "stack", "unsent")
 
     def __init__(self, unsent: UnsentJob) -> None:
         self.unsent = unsent
         self.new: NewJob | None = None
         self.id: int | None = None
         self.aborted = False
+        self.discarded = False
         self.error: Exception | None = None
         self.stack: ExitStack | None = None
         self.arounds: list[Around] = []
@@ -124,20 +127,21 @@ class Batch:
         """The jobs that passed their callbacks and checks."""
         return [item.new for item in self._items if item.new is not None]
 
-    def finish_later(self) -> list[None] | None:
+    def finish_later(self) -> Receipts | None:
         """With `at_finish`: put the jobs with the outcome of the one that is running; None without."""
         now = running.get()
         if not self._at_finish or now is None:
             return None
         jobs = self.to_store()
         now.at_finish += [route.as_frame(job) for job in jobs]
-        return [None] * len(jobs)
+        return Receipts([None] * len(jobs))
 
-    def stored(self, ids: Sequence[int | None]) -> None:
+    def stored(self, receipts: Receipts) -> None:
         """Give each stored job its id, in order, and call what follows."""
         accepted = [item for item in self._items if item.new is not None]
-        for item, id in zip(accepted, ids, strict=True):
+        for n, (item, id) in enumerate(zip(accepted, receipts.ids, strict=True)):
             item.id = id
+            item.discarded = receipts.notes.get(n) == "discarded"
         for item in accepted:
             if not item.arounds and not coming_out("after_enqueue", item.unsent.job):
                 continue
@@ -192,6 +196,7 @@ def prepare(unsent: UnsentJob) -> NewJob:
         run_at=options.wait_until,
         wait=options.wait,
         options=_options(job),
+        limits=limits_of(job.limits, job.name, unsent.args, unsent.kwargs) if job.limits else (),
     )
 
 
@@ -248,7 +253,7 @@ def _handle(item: _Item) -> EnqueuedJob:
         )  # fmt: skip
     return EnqueuedJob(
         id=item.id, class_name=new.class_name, queue=new.queue, priority=new.priority, run_at=_run_at(new),
-        error=item.error, args=unsent.args, kwargs=unsent.kwargs,
+        error=item.error, discarded=item.discarded, args=unsent.args, kwargs=unsent.kwargs,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from queued.domain.settings import DispatcherSettings, Settings
 from queued.processes.identity import hostname
 from queued.processes.role import Role
-from queued.storage import claimed, retention, scheduled
+from queued.storage import claimed, limits, retention, scheduled
 from queued.storage.store import Bell
 from queued.telemetry import emit
 
@@ -71,9 +71,20 @@ class Dispatcher(Role):
             return
         self._retention_at = now + RETENTION_EVERY * random.uniform(0.8, 1.2)
         self._adopt_orphans()
+        self._sweep_limits()
         deleted = retention.prune(self.store, self.settings.retention)
         if deleted:
             emit("retention", process=self.name, deleted=deleted)
+
+    def _sweep_limits(self) -> None:
+        """The safety net of limits; then forget the keys that nobody uses."""
+        with self.store.transaction() as session:
+            settled = limits.sweep(session)
+        self.store.ring(settled.arrivals)
+        if settled.evicted or settled.arrivals:
+            emit("limits_repaired", process=self.name, evicted=settled.evicted, admitted=len(settled.arrivals))
+        with self.store.transaction(durable=False) as session:
+            limits.forget_idle(session)
 
     def _adopt_orphans(self) -> None:
         """Settle claims that nobody would look for: their process is not registered any more."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from queued.domain.errors import DatabaseError, DatabaseUnavailable
-from queued.domain.jobs import Arrival, Failure, NewJob, Outcome, OutcomeKind
+from queued.domain.jobs import Arrival, Failure, NewJob, Outcome, OutcomeKind, Stored
 from queued.storage import claimed, jobs
 from queued.storage.store import Store
 from queued.telemetry import emit
@@ -46,6 +46,7 @@ class Ended:
     queue: str | None = None
     priority: int | None = None
     enqueue: tuple[NewJob, ...] = ()
+    ties: int = 0
 
     def outcome(self, now: float) -> Outcome:
         """What the database is told."""
@@ -61,6 +62,7 @@ class Ended:
             self.queue,
             self.priority,
             self.enqueue,
+            self.ties,
         )
 
 
@@ -144,7 +146,14 @@ class Outbox:
             self._ended.remove(ended)
             return
         self._ended[self._ended.index(ended)] = Ended(
-            ended.job_id, ended.lease, ended.class_name, "failed", ended.ended_at, ended.duration, failure
+            ended.job_id,
+            ended.lease,
+            ended.class_name,
+            "failed",
+            ended.ended_at,
+            ended.duration,
+            failure,
+            ties=ended.ties,
         )
 
     def _finish(self, batch: Sequence[Ended]) -> claimed.Report:
@@ -183,32 +192,41 @@ class Outbox:
         while self._requests:
             batch = list(self._requests)
             try:
-                ids, arrivals = self._enqueue([job for request in batch for job in request.jobs])
+                stored = self._enqueue([job for request in batch for job in request.jobs])
             except DatabaseUnavailable:
                 raise
             except DatabaseError as error:
                 self._refuse_or_split(batch, error)
                 continue
             del self._requests[: len(batch)]
-            self._announce(arrivals)
+            self._announce(stored.arrivals)
+            first = 0
             for request in batch:
-                own, ids = ids[: len(request.jobs)], ids[len(request.jobs) :]
-                request.station.runner.send({"t": "stored", "r": request.number, "ids": own})
+                request.station.runner.send(answer(request, stored, first))
+                first += len(request.jobs)
 
     def _refuse_or_split(self, batch: Sequence[Request], error: DatabaseError) -> None:
         for request in batch:
             try:
-                ids, arrivals = self._enqueue(request.jobs)
+                stored = self._enqueue(request.jobs)
             except DatabaseUnavailable:
                 raise
             except DatabaseError as own:
-                answer = {"t": "refused", "r": request.number, "message": str(own if len(batch) > 1 else error)}
+                told = {"t": "refused", "r": request.number, "message": str(own if len(batch) > 1 else error)}
             else:
-                self._announce(arrivals)
-                answer = {"t": "stored", "r": request.number, "ids": ids}
+                self._announce(stored.arrivals)
+                told = answer(request, stored, 0)
             self._requests.remove(request)
-            request.station.runner.send(answer)
+            request.station.runner.send(told)
 
-    def _enqueue(self, new: Sequence[NewJob]) -> tuple[list[int], list[Arrival]]:
+    def _enqueue(self, new: Sequence[NewJob]) -> Stored:
         with self._store.transaction() as session:
-            return jobs.enqueue(session, new)
+            return jobs.submit(session, new)
+
+
+def answer(request: Request, stored: Stored, first: int) -> dict[str, Any]:
+    """What the runner is told of its wish, whose jobs begin at `first` of those stored."""
+    places = range(first, first + len(request.jobs))
+    told: dict[str, Any] = {"t": "stored", "r": request.number, "ids": [stored.ids[n] for n in places]}
+    notes = [[n - first, stored.notes[n]] for n in places if n in stored.notes]
+    return {**told, "notes": notes} if notes else told

@@ -134,9 +134,9 @@ def _settle(
 ) -> Recovered:
     worker = claimed.Worker(process["hostname"], process["name"])
     with store.transaction() as session:
-        report = claimed.finish(session, outcomes, worker) if outcomes else claimed.Report()
+        report, moves = claimed.end(session, outcomes, worker)
         recovered = claimed.recover(
-            session, process["id"], running, reason, crash_limit, process["hostname"], process["name"]
+            session, process["id"], running, reason, crash_limit, process["hostname"], process["name"], moves
         )
     store.ring([*report.arrivals, *recovered.arrivals])
     if recovered.crashed or recovered.failed or recovered.released or recovered.cancelled:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from queued.domain.errors import DatabaseUnavailable
 from queued.domain.jobs import Arrival, ClaimedJob, Failure, NewJob
 from queued.domain.lanes import Lanes
+from queued.domain.limits import Limit
 from queued.domain.pace import Pace
 from queued.domain.queues import Selector
 from queued.domain.settings import Settings, WorkerSettings
@@ -225,7 +226,9 @@ class Worker(Role):
 
     def _give_back(self, delivery: Delivery, now: float) -> None:
         kind = "cancelled" if delivery.cancel_wanted else "released"
-        self._outbox.add(Ended(delivery.job.id, delivery.job.lease, delivery.job.class_name, kind, now))  # type: ignore[arg-type]
+        self._outbox.add(
+            Ended(delivery.job.id, delivery.job.lease, delivery.job.class_name, kind, now, ties=delivery.job.ties)
+        )  # type: ignore[arg-type]
 
     # what runs
 
@@ -587,6 +590,7 @@ def new_job(frame: Mapping[str, Any]) -> NewJob:
         run_at=None if run_at is None else datetime.fromtimestamp(run_at, timezone.utc),
         wait=frame.get("wait"),
         options=frame.get("options"),
+        limits=tuple(Limit(**limit) for limit in frame.get("limits") or ()),
     )
 
 
@@ -594,7 +598,7 @@ def ended(job: ClaimedJob, frame: Mapping[str, Any], duration: float) -> Ended:
     """What a runner said of a job's end."""
     kind = frame["kind"]
     if kind == "done" and len(frame) == 5:
-        return Ended(job.id, job.lease, job.class_name, "done", frame["end"], duration)
+        return Ended(job.id, job.lease, job.class_name, "done", frame["end"], duration, ties=job.ties)
     error = frame.get("error")
     failure = None
     if error is not None:
@@ -612,6 +616,7 @@ def ended(job: ClaimedJob, frame: Mapping[str, Any], duration: float) -> Ended:
         frame.get("queue"),
         frame.get("priority"),
         tuple(new_job(item) for item in frame.get("enqueue") or ()),
+        job.ties,
     )
 
 
@@ -622,6 +627,6 @@ def killed(delivery: Delivery, now: float) -> Ended:
     if delivery.reason == "timeout":
         text = f"it ran longer than its timeout of {delivery.timeout:g} s and did not end when told to; its process was killed"
         failure = Failure("queued.JobTimedOut", text)
-        return Ended(job.id, job.lease, job.class_name, "failed", now, duration, failure)
+        return Ended(job.id, job.lease, job.class_name, "failed", now, duration, failure, ties=job.ties)
     kind: Any = "cancelled" if delivery.reason == "cancel" else "released"
-    return Ended(job.id, job.lease, job.class_name, kind, now, duration)
+    return Ended(job.id, job.lease, job.class_name, kind, now, duration, ties=job.ties)

@@ -16,8 +16,8 @@ MODULE = "queued.client.guest"
 class Port(Protocol):
     """What an attempt may ask of its runner."""
 
-    def enqueue(self, jobs: list[dict[str, Any]]) -> list[int]:
-        """Store jobs now, through the worker; waits for their ids."""
+    def enqueue(self, jobs: list[dict[str, Any]]) -> wire.Message:
+        """Store jobs now, through the worker; waits for their `ids` and, where there are any, `notes`."""
 
     def stopping(self) -> bool:
         """Whether a stop is near."""

@@ -25,8 +25,11 @@ class RunnerPort:
         self._process = os.getpid()
         self._stopping = False
 
-    def enqueue(self, jobs: list[dict[str, Any]]) -> list[int]:
-        """Store the jobs now and return their ids. Waits as long as the worker needs; raises the client's EnqueueError."""
+    def enqueue(self, jobs: list[dict[str, Any]]) -> wire.Message:
+        """Store the jobs now; the answer has their `ids`, and `notes` where there are any.
+
+        Waits as long as the worker needs; raises the client's EnqueueError.
+        """
         if os.getpid() != self._process:
             raise refusal()("a process that the job forked has no worker; enqueue in the job itself")
         request = next(self._requests)
@@ -39,7 +42,7 @@ class RunnerPort:
             self._waiting.pop(request, None)
         if answer["t"] == "refused":
             raise refusal()(answer["message"])
-        return list(answer["ids"])
+        return answer
 
     def stopping(self) -> bool:
         """Whether a stop is near: a long job may use it to end early."""

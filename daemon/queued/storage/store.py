@@ -10,7 +10,7 @@ from dataclasses import replace
 from urllib.parse import unquote, urlsplit
 
 from queued.domain.errors import DatabaseError, DatabaseMisconfigured
-from queued.domain.jobs import Arrival, NewJob
+from queued.domain.jobs import Arrival, NewJob, Stored
 from queued.domain.settings import DatabaseSettings
 from queued.storage import jobs as jobs_table
 from queued.storage import migrations
@@ -89,12 +89,17 @@ class Store:
 
         When it returns, the jobs are durable. Raises DatabaseError and its kinds; then none of them is stored.
         """
+        return self.submit(jobs).ids
+
+    def submit(self, jobs: Sequence[NewJob]) -> Stored:
+        """As `enqueue`, and tells which of the jobs a conflict has discarded."""
         if not jobs:
-            return []
-        with self.statement() as session:
-            ids, arrivals = jobs_table.enqueue(session, jobs)
-        self.ring(arrivals)
-        return ids
+            return Stored([], [])
+        opened = self.transaction() if any(job.ties for job in jobs) else self.statement()
+        with opened as session:
+            stored = jobs_table.submit(session, jobs)
+        self.ring(stored.arrivals)
+        return stored
 
     def ring(self, arrivals: Iterable[Arrival]) -> None:
         """Wake workers and dispatchers for new work; at most once a lane in 5 ms. Never raises: polling is the fallback."""

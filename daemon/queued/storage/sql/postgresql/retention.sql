@@ -17,6 +17,8 @@ WITH old AS (
     SELECT ctid FROM queued.failed
     WHERE failed_at < {now} - :period * interval '1 second' AND :state = 'failed' LIMIT :batch_size FOR UPDATE SKIP LOCKED
   )) RETURNING job_id
+), limits AS (
+  DELETE FROM queued.job_limits AS l USING old WHERE l.job_id = old.job_id
 ), attempts AS (
   DELETE FROM queued.attempts AS a USING old WHERE a.job_id = old.job_id
 )

@@ -1,0 +1,122 @@
+"""How a job declares what must not run too often at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from math import isfinite
+from typing import Any, TypeAlias
+
+from queued.client.arguments import encode_value
+from queued.domain.errors import ConfigurationError, EnqueueError
+from queued.domain.limits import Limit, OnConflict
+
+#: Characters that a key may have, its group included.
+MAX_KEY = 500
+
+#: What a key is made of: a text, or a function of the job's arguments. None is the group alone.
+Key: TypeAlias = "str | Callable[..., Any] | None"
+
+
+@dataclass(frozen=True, slots=True)
+class ConcurrencyLimit:
+    """A declared limit; its key is computed at each enqueue. Made by `limits_concurrency`."""
+
+    to: int
+    key: Key
+    group: str | None
+    duration: float | None
+    on_conflict: OnConflict
+
+    def limit(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Limit:
+        """The limit of a job of that name with these arguments. Raises `EnqueueError`."""
+        group = self.group if self.group is not None else name
+        return Limit(full_key(group, self.key, args, kwargs), self.to, self.duration, self.on_conflict)
+
+
+#: What the option `limits=` of a job accepts: one limit or several.
+Limits: TypeAlias = "ConcurrencyLimit | Iterable[ConcurrencyLimit]"
+
+
+def limits_concurrency(
+    *,
+    to: int = 1,
+    key: Key = None,
+    group: str | None = None,
+    duration: float | timedelta | None = None,
+    on_conflict: OnConflict = "block",
+) -> ConcurrencyLimit:
+    """Declare that at most `to` jobs of one key are ready or running at the same time.
+
+    `key`: a text, or a function of the job's arguments that answers what they are about (anything that could be an argument; None
+    too). Without it all jobs of the group share the limit. `group` is the job's name unless given; jobs with the same group and key
+    share one limit. `on_conflict`: "block" has a job wait in line, smaller priorities first, then the older; "discard" gives it up
+    when no slot is free at the moment it first asks, and its handle says so (`discarded`).
+
+        @queued.job(limits=queued.limits_concurrency(to=2, key=lambda account_id: account_id))
+
+    A slot is held by the job itself, so a worker that dies does not keep it longer than the job, and one that lives need not renew
+    it: `duration` (seconds or a `timedelta`) is kept with the job for those who come from Solid Queue, and no limit is lifted when
+    it has passed. With several limits a job needs a slot of each. A job that waits for a retry frees its slots and asks again. How
+    many may hold a key is what the newest enqueue says. Raises `ConfigurationError`.
+    """
+    problems = []
+    if isinstance(to, bool) or not isinstance(to, int) or not 1 <= to < 2**31:
+        problems.append(f"limits_concurrency: to={to!r} must be a whole number from 1 up")
+    if key is not None and not isinstance(key, str) and not callable(key):
+        problems.append(f"limits_concurrency: key={key!r} must be a text or a function of the job's arguments")
+    if group is not None and (not isinstance(group, str) or not group):
+        problems.append(f"limits_concurrency: group={group!r} must be a text")
+    if on_conflict not in ("block", "discard"):
+        problems.append(f'limits_concurrency: on_conflict={on_conflict!r} is unknown; write "block" or "discard"')
+    seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
+    if seconds is not None and (
+        isinstance(seconds, bool) or not isinstance(seconds, int | float) or not isfinite(seconds) or seconds <= 0
+    ):
+        problems.append(f"limits_concurrency: duration={duration!r} must be seconds above 0, or a timedelta")
+        seconds = None
+    if problems:
+        raise ConfigurationError(problems)
+    return ConcurrencyLimit(to, key, group, None if seconds is None else float(seconds), on_conflict)
+
+
+def declared(limits: Limits | None) -> tuple[ConcurrencyLimit, ...]:
+    """What a job's option `limits=` declares. Raises `ConfigurationError`."""
+    if limits is None:
+        return ()
+    given = (limits,) if isinstance(limits, ConcurrencyLimit) else tuple(limits)
+    for one in given:
+        if not isinstance(one, ConcurrencyLimit):
+            raise ConfigurationError(
+                f"limits={one!r} is no limit; write queued.limits_concurrency(…), or a list of them"
+            )
+    return given
+
+
+def limits_of(
+    declarations: Sequence[ConcurrencyLimit], name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[Limit, ...]:
+    """The limits of one job, each key once: of two that share a key the smaller holds."""
+    found: dict[str, Limit] = {}
+    for declaration in declarations:
+        limit = declaration.limit(name, args, kwargs)
+        known = found.get(limit.key)
+        if known is None or limit.capacity < known.capacity:
+            found[limit.key] = limit
+    return tuple(found.values())
+
+
+def full_key(group: str, key: Key, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+    """`GROUP` or `GROUP/KEY`. Raises `EnqueueError` for a key that cannot be stored; errors of a function pass through."""
+    value = key(*args, **kwargs) if callable(key) else key
+    if value is None:
+        return group
+    text = value if isinstance(value, str) else json.dumps(encode_value(value, "key"), separators=(",", ":"))
+    full = f"{group}/{text}"
+    if len(full) > MAX_KEY:
+        raise EnqueueError(f"the key {full[:80]!r}… has {len(full)} characters; at most {MAX_KEY}")
+    if "\0" in full or any("\ud800" <= sign <= "\udfff" for sign in full):
+        raise EnqueueError(f"the key {full!r} holds characters that no database stores")
+    return full

@@ -1,0 +1,41 @@
+-- Which side tables know the job (bits, see domain/ties.py), so that a job without any pays nothing for them.
+ALTER TABLE queued.ready ADD COLUMN ties smallint NOT NULL DEFAULT 0;
+ALTER TABLE queued.scheduled ADD COLUMN ties smallint NOT NULL DEFAULT 0;
+ALTER TABLE queued.claimed ADD COLUMN ties smallint NOT NULL DEFAULT 0;
+ALTER TABLE queued.failed ADD COLUMN ties smallint NOT NULL DEFAULT 0;
+
+-- One row a key. Rows of slots and blocked are touched only by who holds the lock on the row of their key; several keys
+-- are locked in their order.
+CREATE TABLE queued.limits (
+  key       text PRIMARY KEY,
+  capacity  integer NOT NULL
+) WITH (fillfactor = 50);
+
+-- Who holds a slot: a job that is ready or claimed.
+CREATE TABLE queued.slots (
+  key     text NOT NULL,
+  job_id  bigint NOT NULL,
+  PRIMARY KEY (key, job_id)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+
+-- The limits of a job, from its enqueue to its end.
+CREATE TABLE queued.job_limits (
+  job_id       bigint NOT NULL,
+  key          text NOT NULL,
+  capacity     integer NOT NULL,
+  duration     double precision,
+  on_conflict  text NOT NULL CHECK (on_conflict IN ('block', 'discard')),
+  PRIMARY KEY (job_id, key)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+
+-- A state of its own beside ready: a job that waits for a slot of `key`, one of its keys that has none free.
+CREATE TABLE queued.blocked (
+  job_id      bigint PRIMARY KEY,
+  key         text NOT NULL,
+  queue       text NOT NULL,
+  priority    integer NOT NULL,
+  attempt     integer NOT NULL,
+  ties        smallint NOT NULL,
+  blocked_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX blocked_line ON queued.blocked (key, priority, job_id);

@@ -1,0 +1,64 @@
+"""Jobs with ties: what side tables know of them must be told of every move, in the transaction of the move.
+
+A transaction collects its moves in `Moves` and calls `settle` once, last. Jobs without ties never come here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from queued.domain.jobs import LIMITED, Arrival, Entrant
+from queued.storage import limits
+from queued.storage.session import Row, Session, listed
+
+
+@dataclass(slots=True)
+class Moves:
+    """The moves of jobs with ties in one transaction."""
+
+    #: They are about to become ready; none of the state tables holds them.
+    entrants: list[Entrant] = field(default_factory=list)
+    #: They failed, or wait for a retry.
+    left: list[int] = field(default_factory=list)
+    #: They ended for good.
+    over: list[int] = field(default_factory=list)
+    #: What the newest enqueue says of the size of keys.
+    sizes: dict[str, int] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.entrants or self.left or self.over)
+
+
+@dataclass(slots=True)
+class Settled:
+    """What came of the moves; `discarded` are entrants that a conflict ended."""
+
+    arrivals: list[Arrival] = field(default_factory=list)
+    discarded: list[int] = field(default_factory=list)
+    ended: list[int] = field(default_factory=list)
+
+
+def settle(session: Session, moves: Moves, ends: Sequence[int] = (), end_state: str = "discarded") -> Settled:
+    """Tell the side tables; `ends` are jobs to be ended where they are blocked."""
+    settled = Settled()
+    if not moves and not ends:
+        return settled
+    limited = [entrant for entrant in moves.entrants if entrant.ties & LIMITED]
+    free = [entrant for entrant in moves.entrants if not entrant.ties & LIMITED]
+    if free:
+        rows = [(e.job_id, e.queue, e.priority, e.attempt, e.ties) for e in free]
+        put = session.all(
+            "ready.put_many", **listed(session.dialect, rows, "ids", "queues", "priorities", "attempts", "ties")
+        )
+        settled.arrivals += [Arrival(row["queue"], row["priority"], row["seq"]) for row in put]
+    found = limits.settle(session, limits.Changes(limited, moves.left, moves.over, moves.sizes, list(ends), end_state))
+    settled.arrivals += found.arrivals
+    settled.discarded = found.refused
+    settled.ended = found.ended
+    return settled
+
+
+def entrant(row: Row) -> Entrant:
+    """The job of a row that a statement did not make ready, because it has ties."""
+    return Entrant(row["job_id"], row["queue"], row["priority"], row["attempt"], row["ties"])
