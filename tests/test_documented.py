@@ -144,8 +144,10 @@ def test_every_command_in_the_readme_exists_with_its_options() -> None:
 
 def test_every_name_in_json_is_in_the_manual(ctl: Program, store: Store, worker: Hand) -> None:  # noqa: F811
     from queued.domain.jobs import NewJob
+    from queued.domain.limits import Limit
 
     failed, ready = store.enqueue([NewJob("app.a"), NewJob("app.b", queue="mail")])
+    store.enqueue([NewJob("app.c", limits=(Limit("key", 1),))])
     worker.fail(failed)
     described = set(re.findall(r"[a-z_]+", page("queuectl")["JSON OUTPUT"]))
     for words in (
@@ -154,6 +156,7 @@ def test_every_name_in_json_is_in_the_manual(ctl: Program, store: Store, worker:
         ["jobs", "show", failed],
         ["jobs", "retry", failed, ready],
         ["jobs", "discard", "--state", "ready", "--dry-run"],
+        ["locks", "list"],
         ["queues", "list"],
         ["queues", "pause", "mail"],
         ["processes"],

@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from typing import Any, ClassVar
 
 from queued.domain.errors import DatabaseUnavailable
-from queued.domain.jobs import Arrival, ClaimedJob, Failure, NewJob
+from queued.domain.jobs import Arrival, ClaimedJob, Failure, NewJob, OutcomeKind
 from queued.domain.lanes import Lanes
 from queued.domain.limits import Limit
 from queued.domain.pace import Pace
@@ -225,10 +225,9 @@ class Worker(Role):
         self._outbox.add(ended(delivery.job, frame, duration))
 
     def _give_back(self, delivery: Delivery, now: float) -> None:
-        kind = "cancelled" if delivery.cancel_wanted else "released"
-        self._outbox.add(
-            Ended(delivery.job.id, delivery.job.lease, delivery.job.class_name, kind, now, ties=delivery.job.ties)
-        )  # type: ignore[arg-type]
+        kind: OutcomeKind = "cancelled" if delivery.cancel_wanted else "released"
+        job = delivery.job
+        self._outbox.add(Ended(job.id, job.lease, job.class_name, kind, now, ties=job.ties))
 
     # what runs
 

@@ -68,12 +68,17 @@ def cancel_waiting(session: Session, ids: Sequence[int]) -> Acted:
 def cancel_one(session: Session, job_id: int) -> Acted:
     """Cancel one job, waiting or running. A running one is asked to end; tell workers `cancel ID` after the commit.
 
-    One job a transaction: holding several claimed rows could deadlock with a worker that reports on the same jobs. And the claim
-    first: a worker's report takes it before the locks of the job's limits.
+    One job a transaction: holding several claimed rows could deadlock with a worker that reports on the same jobs. The claim comes
+    first, for a worker's report takes it before the locks of the job's limits.
     """
-    if session.all("operators.interrupt", id=job_id):
-        return Acted(interrupted=[job_id])
-    return cancel_waiting(session, [job_id])
+    acted = Acted()
+    for _ in range(ROUNDS):
+        if session.all("operators.interrupt", id=job_id):
+            return Acted(interrupted=[job_id])
+        acted = cancel_waiting(session, [job_id])
+        if acted.refused.get(job_id) != "running":
+            break
+    return acted
 
 
 def _end(
