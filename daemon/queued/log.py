@@ -243,10 +243,13 @@ def configure(level: str = "info", stream: TextIO | None = None) -> Callable[[],
     target = stream if stream is not None else sys.stderr
     lock = threading.Lock()
 
-    def write(name: str, data: dict[str, Any]) -> None:
+    def interesting(name: str) -> bool:
         # Before any word is made: at full speed there are tens of thousands of these a second.
         known = LINES.get(name)
-        if known is not None and isinstance(known[0], str) and LEVELS[known[0]] < least:
+        return known is None or not isinstance(known[0], str) or LEVELS[known[0]] >= least
+
+    def write(name: str, data: dict[str, Any]) -> None:
+        if not interesting(name):
             return
         chosen, text = word(name, data)
         if LEVELS[chosen] < least:
@@ -262,4 +265,4 @@ def configure(level: str = "info", stream: TextIO | None = None) -> Callable[[],
         except (OSError, ValueError):
             pass  # nobody reads the log any more; the work goes on
 
-    return telemetry.subscribe(write)
+    return telemetry.subscribe(write, interesting)

@@ -27,14 +27,15 @@ ENDED = frozenset({"finished", "failed", "discarded", "cancelled"})
 class Service:
     """Enqueue, look, wait. The database is read directly, so that looking is cheap and needs no daemon."""
 
-    def __init__(self, daemon: Daemon, ledger: Ledger) -> None:
+    def __init__(self, daemon: Daemon, ledger: Ledger, url: str | None = None) -> None:
         self.daemon = daemon
         self.ledger = ledger
+        self.url = url or daemon.url
         self._store: Store | None = None
 
     def enqueue(self, *jobs: queued.UnsentJob) -> list[int]:
         """Store the jobs in one transaction, by the client of this process; their ids."""
-        queued.configure(self.daemon.url)
+        queued.configure(self.url)
         stored = queued.enqueue_many(list(jobs))
         ids = [job.id for job in stored if job.id is not None]
         assert len(ids) == len(jobs), f"not all stored: {[job.error for job in stored]}"
@@ -44,7 +45,7 @@ class Service:
     def store(self) -> Iterator[Store]:
         """A connection of the test's own."""
         if self._store is None:
-            self._store = open_store(self.daemon.url, label="test")
+            self._store = open_store(self.url, label="test")
         yield self._store
 
     def close(self) -> None:
@@ -64,17 +65,20 @@ class Service:
 
     def processes(self, kind: str = "worker") -> dict[str, int]:
         """Registered processes of a kind: the pid of each name."""
-        return {name: pid for name, is_kind, _, pid in registered(self.daemon.url) if is_kind.startswith(kind)}
+        return {name: pid for name, is_kind, _, pid in registered(self.url) if is_kind.startswith(kind)}
 
     # waiting
 
     def until(self, condition: Callable[[], Any], what: str, timeout: float = PATIENCE) -> Any:
         """The condition's value once it is true; the log and the ledger in the failure otherwise."""
         deadline = time.monotonic() + timeout
+        pause = 0.005
         while not (value := condition()):
             if time.monotonic() > deadline:
                 raise AssertionError(f"waited {timeout:g} s for {what}\n{self.report()}")
-            time.sleep(0.01)
+            # Looking costs the daemon's own processors; after a while there is no hurry.
+            pause = min(0.1, pause * 1.2)
+            time.sleep(pause)
         return value
 
     def wait(self, job_id: int, state: str = "finished", timeout: float = PATIENCE) -> JobDetail:
@@ -114,6 +118,15 @@ class Service:
         tail = "\n".join(self.daemon.log().splitlines()[-60:])
         entries = "\n".join(str(entry) for entry in self.ledger.entries()[-40:])
         return f"--- log ---\n{tail}\n--- ledger ---\n{entries}"
+
+
+def named(name: str) -> queued.Job[..., Any]:
+    """A job that only the application has, known here by name to be enqueued."""
+
+    def body(*args: Any) -> None:
+        raise AssertionError("it runs in the application, never here")
+
+    return queued.job(name=name)(body)
 
 
 def is_alive(pid: int) -> bool:

@@ -82,7 +82,7 @@ def test_a_job_that_never_ends_is_stopped_by_its_timeout(service: Service, work:
 def test_a_job_that_hangs_in_c_is_killed_and_its_neighbours_go_back_without_blame(
     service: Service, work: ModuleType
 ) -> None:
-    hanging, neighbour = service.enqueue(work.stuck_in_c.bind(), work.note.bind(seconds=2.0))
+    hanging, neighbour = service.enqueue(work.stuck_in_c.bind(), work.note.bind(seconds=1.5))
     runner = service.started(neighbour)
     assert service.started(hanging) == runner
     found = service.wait(hanging, "failed")

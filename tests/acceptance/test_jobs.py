@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-import queued
-from acceptance.service import Service
+from acceptance.service import Service, named
 
 SETTINGS = {
     "workers": [
@@ -29,6 +28,19 @@ def test_a_job_runs_once_and_is_finished(service: Service, work: ModuleType) -> 
     assert found.started_at is not None
     assert found.finished_at is not None
     assert found.enqueued_at <= found.finished_at
+
+
+def test_a_job_that_lasts_is_seen_to_run_and_since_when(service: Service, work: ModuleType) -> None:
+    [job] = service.enqueue(work.note.bind(seconds=1.5))
+    service.until(lambda: service.job(job).started_at, "the start to be stored")
+    found = service.job(job)
+    assert found.state == "running"
+    assert found.claimed_at is not None
+    assert found.started_at is not None
+    assert abs((found.started_at - found.claimed_at).total_seconds()) < 0.5
+    assert found.process is not None
+    assert found.process.name in service.processes()
+    service.wait(job)
 
 
 def test_a_job_that_raises_is_failed_with_its_error_and_where(service: Service, work: ModuleType) -> None:
@@ -202,7 +214,7 @@ def test_all_that_a_job_says_is_in_the_log_with_its_id(service: Service, work: M
 
 
 def test_a_job_nobody_knows_fails_with_near_names_and_the_worker_goes_on(service: Service, work: ModuleType) -> None:
-    [job] = service.enqueue(unknown("work.nota").bind())
+    [job] = service.enqueue(named("work.nota").bind())
     found = service.wait(job, "failed")
     assert found.failure is not None
     assert found.failure.error_class == "queued.UnknownJob"
@@ -234,12 +246,3 @@ def overlap(service: Service, ids: list[int]) -> int:
     starts = [entry["at"] for entry in service.ledger.starts() if entry["job"] in ids]
     ends = [entry["at"] for entry in service.ledger.ends() if entry["job"] in ids]
     return max(sum(1 for at in starts if at <= moment) - sum(1 for at in ends if at < moment) for moment in starts)
-
-
-def unknown(name: str) -> queued.Job[..., Any]:
-    """A job that only this process knows."""
-
-    def body() -> None:
-        raise AssertionError("it must never run")
-
-    return queued.job(name=name)(body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -132,5 +133,27 @@ def test_an_idle_connection_that_the_server_closed_costs_no_error(postgresql_url
     assert select.select([connection.fileno()], [], [], 5)[0]
     store.backend._used = 0.0  # type: ignore[union-attr]
     assert store.enqueue([NewJob("app.work")]) == [1]
+    store.close()
+    other.close()
+
+
+def test_a_listening_connection_of_its_own_that_breaks_is_opened_again(postgresql_url: str) -> None:
+    store, other = (
+        open_store(DatabaseSettings(url=postgresql_url, listen_url=postgresql_url)),
+        open_store(postgresql_url),
+    )
+    store.migrate()
+    bell = connected(store, "ready")
+    descriptor = bell.fileno()
+    assert descriptor is not None
+    with socket.socket(fileno=os.dup(descriptor)) as broken:
+        broken.shutdown(socket.SHUT_RDWR)
+    with pytest.raises(DatabaseUnavailable):
+        bell.drain()
+    assert bell.fileno() is None
+    with store.reading() as session:
+        session.all("queues.names")
+    other.enqueue([NewJob("app.work")])
+    assert [channel for channel, _ in hear(bell)] == ["ready"]
     store.close()
     other.close()

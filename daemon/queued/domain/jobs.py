@@ -60,7 +60,7 @@ class NewJob:
         return LIMITED if self.limits else 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would treble the price of making one, and one is made for each job
 class ClaimedJob:
     """A job in a worker's hands. `lease` is the fence: every later word about this attempt must name it."""
 
@@ -112,7 +112,7 @@ class Failure:
     backtrace: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would treble the price of making one, and one is made for each job
 class Outcome:
     """How one attempt ended.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 #: Seconds of work that may wait in a runner.
 HORIZON = 0.1
 #: Most jobs that may wait in a runner, however short they are.
-MOST = 500
+MOST = 1500
 
 
 class Pace:

@@ -146,6 +146,12 @@ def retry_policy(
         problems.append(f'retry_on: attempts={attempts!r} must be a whole number from 1 up, or "unlimited"')
     if isinstance(jitter, bool) or not isinstance(jitter, (int, float)) or not 0 <= jitter <= 1:
         problems.append(f"retry_on: jitter={jitter!r} must be a number from 0 to 1")
+    if queue is not None and not (isinstance(queue, str) and queue and queue == queue.strip()):
+        problems.append(f"retry_on: queue={queue!r} must be the name of a queue")
+    if priority is not None and (
+        isinstance(priority, bool) or not isinstance(priority, int) or not -(2**31) <= priority < 2**31
+    ):
+        problems.append(f"retry_on: priority={priority!r} must be a whole number of 32 bits; smaller runs first")
     if problems:
         raise ConfigurationError(problems)
     return RetryPolicy(

@@ -16,6 +16,8 @@ from queued.telemetry import emit
 
 #: Seconds between two looks for jobs whose time is over.
 RETENTION_EVERY = 60.0
+#: Seconds to leave due jobs to the dispatcher, or the operator, that holds them at this moment.
+HELD = 0.01
 #: The longest rest, in seconds, of a dispatcher that is told of new scheduled jobs. What it was not told of is this late.
 LONGEST_REST = 5.0
 
@@ -54,6 +56,8 @@ class Dispatcher(Role):
             self.store.ring(arrivals)
             emit("dispatched", process=self.name, count=len(arrivals))
         self._forget_the_old()
+        if not arrivals and next_due is not None and next_due <= 0:
+            return HELD
         return rest(self.dispatcher.polling_interval, next_due, listening=self._descriptor() is not None)
 
     def wait(self, seconds: float) -> bool:

@@ -6,7 +6,12 @@ import random
 import time
 from typing import Any
 
+from queued.domain.errors import DatabaseMisconfigured, DatabaseUnavailable
 from queued.telemetry import emit
+
+#: What an actor that has work in hand waits out. A refusal, too: a right that was taken away, a file made read-only; ending
+#: would forget how jobs ended that are not stored yet.
+AWAY = (DatabaseUnavailable, DatabaseMisconfigured)
 
 #: Seconds: the first wait, and the longest.
 SHORTEST, LONGEST = 0.1, 5.0

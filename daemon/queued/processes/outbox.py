@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from queued.domain.errors import DatabaseError, DatabaseUnavailable
-from queued.domain.jobs import Arrival, Failure, NewJob, Outcome, OutcomeKind, Stored
+from queued.domain.jobs import OUTCOME_KINDS, Arrival, Failure, NewJob, Outcome, OutcomeKind, Stored
+from queued.processes.outage import AWAY
 from queued.storage import claimed, jobs
 from queued.storage.store import Store
-from queued.telemetry import emit
+from queued.telemetry import emit, wanted
 
 #: Seconds that an outcome waits for company, and how many go at once without waiting.
 LINGER, FULL = 0.003, 256
+#: The event that tells of each kind of end.
+_EVENTS = {kind: f"job_{kind}" for kind in OUTCOME_KINDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Request:
     station: Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would treble the price of making one, and one is made for each job
 class Ended:
     """An outcome with the moment (monotonic seconds) of its end: how long ago that was is known only when it is stored."""
 
@@ -65,6 +68,31 @@ class Ended:
             self.ties,
         )
 
+    def frame(self) -> dict[str, Any]:
+        """The outcome as a runner would tell it, for the slot file."""
+        failure = self.failure
+        error = failure and {
+            "class": failure.error_class,
+            "message": failure.message,
+            "backtrace": list(failure.backtrace),
+        }
+        return {
+            "id": self.job_id,
+            "lease": self.lease,
+            "kind": self.kind,
+            "start": self.ended_at - self.duration,
+            "end": self.ended_at,
+            "error": error,
+            "wait": self.wait,
+            "policy": self.policy,
+            "queue": self.queue,
+            "priority": self.priority,
+            "enqueue": [
+                {**asdict(job), "run_at": None if job.run_at is None else job.run_at.timestamp()}
+                for job in self.enqueue
+            ],
+        }
+
 
 class Outbox:
     """Outcomes and requests of one worker on their way to the database. `announce` is told of the work that comes of them."""
@@ -79,6 +107,14 @@ class Outbox:
 
     def __len__(self) -> int:
         return len(self._ended) + len(self._requests)
+
+    def untold(self) -> list[Ended]:
+        """The outcomes that are not stored yet."""
+        return list(self._ended)
+
+    def keys(self) -> set[tuple[int, int]]:
+        """The (id, lease) of every attempt whose outcome is not stored yet."""
+        return {(ended.job_id, ended.lease) for ended in self._ended}
 
     def add(self, ended: Ended) -> None:
         """An attempt has ended."""
@@ -101,7 +137,7 @@ class Outbox:
         return max(0.0, self._since + LINGER - now) if self._ended else None
 
     def flush(self) -> None:
-        """Store all of it. Raises DatabaseUnavailable, and then nothing is lost."""
+        """Store all of it. Raises what `AWAY` names, and then nothing is lost."""
         self._store_requests()
         while self._ended:
             self._store_outcomes()
@@ -112,7 +148,7 @@ class Outbox:
         batch = self._ended[: FULL * 4]
         try:
             report = self._finish(batch)
-        except DatabaseUnavailable:
+        except AWAY:
             raise
         except DatabaseError as error:
             if len(batch) == 1:
@@ -130,7 +166,7 @@ class Outbox:
         ended = self._ended[0]
         try:
             report = self._finish([ended])
-        except DatabaseUnavailable:
+        except AWAY:
             raise
         except DatabaseError as error:
             self._replace_unstorable(ended, error)
@@ -175,9 +211,10 @@ class Outbox:
             )
         refused = {(stale.job_id, stale.lease) for stale in report.stale}
         for ended in batch:
-            if (ended.job_id, ended.lease) not in refused:
+            name = _EVENTS[ended.kind]
+            if wanted(name) and (ended.job_id, ended.lease) not in refused:
                 emit(
-                    f"job_{ended.kind}",
+                    name,
                     job_id=ended.job_id,
                     class_name=ended.class_name,
                     duration=ended.duration,

@@ -46,6 +46,7 @@ class Registry:
         self._told = True
         self._heartbeat = Heartbeat(settings.heartbeat_interval)
         self._contact = Contact()
+        self._ticked_at = since_boot()
         self._outage = Outage(process=name)
         self._ended: list[Ended] = []
         self._settled_all = False
@@ -73,6 +74,10 @@ class Registry:
     def tick(self) -> None:
         """Do what is due: settle ended processes at once, beat and look for dead ones every interval."""
         now = time.monotonic()
+        # Who was frozen, or slept with the host, finds the beats of all the others old too, and they had no chance to beat.
+        last, self._ticked_at = self._ticked_at, since_boot()
+        if self._ticked_at - last > self.settings.alive_threshold / 2:
+            self._contact.lost()
         beat = self._heartbeat.due(now) or not self._told
         if now < self._not_before or not (beat or self._ended or not self._settled_all):
             return
@@ -200,6 +205,11 @@ class Registry:
             "process_id": self.process_id,
             "metadata": {},
         }
+
+
+def since_boot() -> float:
+    """Seconds, those included in which the host was asleep; the monotonic clock leaves them out."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def wait_for_database(

@@ -18,7 +18,7 @@ from queued.domain.errors import DatabaseError, DatabaseUnavailable
 from queued.domain.settings import Settings
 from queued.processes.heartbeat import Heartbeat, RegistrationLost
 from queued.processes.identity import hostname, identity
-from queued.processes.outage import Outage
+from queued.processes.outage import AWAY, Outage
 from queued.processes.wakeup import Wakeup
 from queued.storage import claimed, processes
 from queued.storage.store import Store, open_store
@@ -107,6 +107,9 @@ class Role:
     def abandon(self) -> None:
         """Drop what is in hand, after an immediate stop was asked for: give it back, if that can be done at once."""
 
+    def disowned(self) -> None:
+        """Our registration is gone and our jobs were given away: say what of our work does not count. Must not raise."""
+
     def close(self) -> None:
         """Let go of processes and sockets. Always called, last; must not need the database."""
 
@@ -123,6 +126,7 @@ class Role:
             if self.process_id:
                 self._leave()
         except RegistrationLost:
+            self.disowned()
             self.close()
             self._settle_after_loss()
             raise
@@ -181,14 +185,14 @@ class Role:
     def _turn(self) -> float:
         try:
             return self.poll()
-        except DatabaseUnavailable as error:
+        except AWAY as error:
             return self.outage.failed(error)
 
     def _beat(self, now: float) -> None:
         try:
             with self.store.transaction(durable=False) as session:
                 touched = processes.beat(session, self.process_id)
-        except DatabaseUnavailable as error:
+        except AWAY as error:
             self.outage.failed(error)
             self.heartbeat.missed(now)
             return
@@ -207,7 +211,7 @@ class Role:
             self.drain()
         try:
             self._settle("its process stopped")
-        except DatabaseUnavailable as error:
+        except AWAY as error:
             # The row, and what is still claimed, is what the supervisor or the next one on this host settles.
             emit("deregister_failed", error=str(error), **self._facts())
             return

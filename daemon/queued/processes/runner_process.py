@@ -18,7 +18,7 @@ from queued.runner import wire
 
 #: Bytes read in one call of `receive`, so that a runner that floods does not keep its worker from everything else.
 _TURN = 4 * 1024 * 1024
-_CHUNK = 256 * 1024
+_CHUNK = 64 * 1024
 #: Seconds to wait for the fork server when a runner has closed its socket.
 _LAST_WORDS = 0.5
 
@@ -84,7 +84,7 @@ class RunnerProcess:
         self._early: list[wire.Message] = []
         self._ended = False
         self._killed = False
-        self._last_outcomes: set[tuple[int, int]] = set()
+        self._last_outcomes: list[dict[str, Any]] = []
 
     @classmethod
     def start(cls, path: str, name: str, slots_path: str, threads: int, tasks: int, deadline: float) -> RunnerProcess:
@@ -235,7 +235,7 @@ class RunnerProcess:
 
     def _note(self, frame: wire.Message) -> None:
         if frame["t"] == "out":
-            self._last_outcomes = {(outcome["id"], outcome["lease"]) for outcome in frame["o"]}
+            self._last_outcomes = frame["o"]
         elif frame["t"] == "hello":
             self.python = frame["python"]
 
@@ -244,7 +244,8 @@ class RunnerProcess:
         file = slots.read(self.slots_path)
         if file is None or file.pid != self.pid:
             return []
-        return [outcome for outcome in file.outcomes if (outcome["id"], outcome["lease"]) not in self._last_outcomes]
+        received = {(outcome["id"], outcome["lease"]) for outcome in self._last_outcomes}
+        return [outcome for outcome in file.outcomes if (outcome["id"], outcome["lease"]) not in received]
 
     def _hear_server(self, frames: list[wire.Message]) -> None:
         """Read from the fork server: the runner's end, and output that the runner itself did not pass on."""

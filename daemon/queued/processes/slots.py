@@ -6,13 +6,14 @@ import json
 import os
 import signal
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic, sleep
 from typing import Any
 
-from queued.runner.slots import HEADER, JOURNAL, MAGIC, SLOT, VERSION, WORD, process_start_time
+from queued.runner.slots import HEADER, MAGIC, SLOT, VERSION, WORD, process_start_time
 
-__all__ = ["Slot", "SlotFile", "kill_and_wait", "kill_process", "process_start_time", "read"]
+__all__ = ["Slot", "SlotFile", "kill_and_wait", "kill_process", "process_start_time", "read", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +60,25 @@ def read(path: str) -> SlotFile | None:
         journal = HEADER.size + SLOT.size * count
         slots = tuple(Slot(*fields) for fields in SLOT.iter_unpack(data[HEADER.size : journal]) if fields[0])
         (length,) = WORD.unpack_from(data, journal)
-        if length > JOURNAL:
-            return None
         start = journal + WORD.size
+        if length > len(data) - start:
+            return None
         outcomes = tuple(json.loads(b"[" + data[start : start + length] + b"]"))
     except (OSError, ValueError, OverflowError, struct.error):
         return None
     finished = {(outcome["id"], outcome["lease"]) for outcome in outcomes}
     running = tuple(slot for slot in slots if (slot.job_id, slot.lease) not in finished)
     return SlotFile(pid, start_time, running, outcomes)
+
+
+def write(path: str, slots: Sequence[Slot], outcomes: Sequence[dict[str, Any]]) -> None:
+    """Make a slot file of no process: what a worker that ends leaves to whoever settles its claims. Raises OSError."""
+    journal = ",".join(json.dumps(outcome) for outcome in outcomes).encode("ascii")
+    entries = b"".join(SLOT.pack(slot.job_id, slot.lease, slot.started) for slot in slots)
+    fresh = path + ".new"
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(HEADER.pack(MAGIC, VERSION, 0, 0, len(slots)) + entries + WORD.pack(len(journal)) + journal)
+    os.rename(fresh, path)
 
 
 def kill_process(pid: int, start_time: int) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from queued.domain.jobs import ClaimedJob, parse_options
 from queued.processes.runner_process import RunnerExit, RunnerGone, RunnerProcess
+from queued.runner.wire import WireError
 
 Key = tuple[int, int]
 Reason = Literal["timeout", "cancel", "stop"]
@@ -22,6 +23,8 @@ Reason = Literal["timeout", "cancel", "stop"]
 PATIENCE = 0.5
 #: Seconds that a runner may take to be ready for jobs; its worker_start hooks count.
 START_PATIENCE = 10.0
+#: Characters of arguments and options that share a frame. Escaped they may take six times as much; a frame holds 64 MiB.
+FRAME = 8 * 1024 * 1024
 #: Seconds to wait for the fork server's word on how a runner ended.
 EXIT_WORD = 1.0
 
@@ -79,8 +82,19 @@ class Station:
         exit_fileno = self.runner.exit_fileno()
         return [self.runner.fileno()] if exit_fileno < 0 else [self.runner.fileno(), exit_fileno]
 
-    def deliver(self, jobs: Iterable[ClaimedJob], now: float) -> None:
-        """Hand jobs over, in order."""
+    def deliver(self, jobs: Sequence[ClaimedJob], now: float) -> list[ClaimedJob]:
+        """Hand jobs over, in order. Those that no frame can hold are returned, and were not handed over."""
+        too_large: list[ClaimedJob] = []
+        for some in in_frames(jobs):
+            try:
+                self._deliver(some, now)
+            except WireError:
+                for job in some:
+                    self.settle((job.id, job.lease))
+                too_large += some
+        return too_large
+
+    def _deliver(self, jobs: Iterable[ClaimedJob], now: float) -> None:
         frames = []
         for job in jobs:
             timeout = parse_options(job.options, json.loads).get("timeout") if job.options else None
@@ -221,3 +235,18 @@ class Station:
         """Kill the runner and leave its slot file to whoever settles its jobs."""
         self.runner.kill()
         self.runner.forget()
+
+
+def in_frames(jobs: Iterable[ClaimedJob]) -> Iterator[list[ClaimedJob]]:
+    """The jobs, in order, in groups that share a frame; one that is longer than `FRAME` has a frame to itself."""
+    some: list[ClaimedJob] = []
+    length = 0
+    for job in jobs:
+        own = len(job.arguments) + len(job.options or "")
+        if some and length + own > FRAME:
+            yield some
+            some, length = [], 0
+        some.append(job)
+        length += own
+    if some:
+        yield some

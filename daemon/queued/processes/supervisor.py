@@ -62,7 +62,7 @@ BOOT_PATIENCE = 30.0
 #: Whole seconds to give jobs back in, when the process is to end because threads of it hang.
 ABANDON_PATIENCE = 10
 
-#: Seconds within which several TERM or INT are one request: `timeout` and others signal the process and then its whole group.
+#: Seconds within which the same signal twice is one request: `timeout` and others signal the process and then its whole group.
 ONE_REQUEST = 0.2
 
 UNAVAILABLE, CONFIGURATION = 69, 78
@@ -109,7 +109,7 @@ class Supervisor:
         self._events: deque[Event] = deque()
         self._start_told = False
         self._status: int | None = None
-        self._stop_asked_at = float("-inf")
+        self._stop_signal, self._stop_asked_at = 0, float("-inf")
         self._state = supervision.initial(
             plan_of(settings), threads=settings.mode == "async", limits=limits_of(settings)
         )

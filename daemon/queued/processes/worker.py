@@ -13,17 +13,20 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, ClassVar
 
-from queued.domain.errors import DatabaseUnavailable
+from queued.domain.errors import DatabaseError
 from queued.domain.jobs import Arrival, ClaimedJob, Failure, NewJob, OutcomeKind
 from queued.domain.lanes import Lanes
 from queued.domain.limits import Limit
 from queued.domain.pace import Pace
 from queued.domain.queues import Selector
 from queued.domain.settings import Settings, WorkerSettings
+from queued.processes import slots
 from queued.processes.identity import hostname
+from queued.processes.outage import AWAY
 from queued.processes.outbox import Ended, Outbox, Request
 from queued.processes.role import Role
 from queued.processes.runner_process import RunnerGone
+from queued.processes.slots import Slot
 from queued.processes.station import PATIENCE, Delivery, Station
 from queued.storage import claimed, queues, ready
 from queued.storage.claimed import CRASH_POLICY
@@ -38,10 +41,15 @@ LOOK_AGAIN = (0.006, 0.03)
 LONGEST_REST = 5.0
 #: How often, in seconds, running jobs are looked at: for time-outs, for jobs that wait too long, for cancellations.
 WATCH, GLANCE, ASK = 0.02, 0.25, 5.0
+#: Seconds after an outage in which a claim whose answer was lost may still commit (a statement ends after 20 s), and how
+#: often to look for such claims meanwhile.
+DOUBT, DOUBT_EVERY = 30.0, 1.0
 #: Seconds until the next attempt to send what a runner's socket had no room for.
 UNSENT = 0.001
 #: Seconds that a runner may take to end in order.
 LEAVE = 1.0
+#: The first and the last second of the calendar, since 1970.
+FIRST, LAST = -62135596800.0, 253402300799.0
 #: A job that has run this many seconds is marked as started in the database.
 LASTS = 0.5
 
@@ -64,6 +72,7 @@ class Worker(Role):
         self.capacity = worker.tasks or worker.threads
         self._application_path = application_path
         self._slots = [os.path.join(settings.runtime_directory, f"{name}-{n}.slots") for n in range(1 + MOST_ALONE)]
+        self._untold = os.path.join(settings.runtime_directory, f"{name}-untold.slots")
         self._lanes = Lanes(Selector.parse(worker.queues))
         self._pace = Pace()
         self._main: Station | None = None
@@ -78,6 +87,7 @@ class Worker(Role):
         self._idle_rest = worker.polling_interval
         self._poll_at = 0.0
         self._glance_at = 0.0
+        self._mark_at = 0.0
         self._ask_at = 0.0
         self._open_at = 0.0
         self._open_failures = 0
@@ -85,6 +95,8 @@ class Worker(Role):
         self._watch_at = 0.0
         self._retry_at = 0.0
         self._crashed: deque[tuple[Delivery, str]] = deque()
+        self._doubt_until = float("-inf")
+        self._compare_at = float("-inf")
 
     # Role
 
@@ -94,7 +106,7 @@ class Worker(Role):
             "queues": ",".join(self.worker.queues),
             **pool,
             "polling_interval": self.worker.polling_interval,
-            "slots": self._slots,
+            "slots": [*self._slots, self._untold],
         }
 
     def ready(self) -> None:
@@ -113,8 +125,11 @@ class Worker(Role):
             try:
                 self._tell_and_claim(now)
                 self.outage.succeeded()
-            except DatabaseUnavailable as error:
+            except AWAY as error:
                 self._retry_at = now + self.outage.failed(error)
+                self._doubt_until = self._retry_at + DOUBT
+            # A message that came with a statement's answer has been read: the connection does not tell of it any more.
+            self._listen(time.monotonic())
         return self._rest(time.monotonic())
 
     def wait(self, seconds: float) -> bool:
@@ -134,11 +149,14 @@ class Worker(Role):
         if self._looks and now >= self._looks[0]:
             self._looks.popleft()
             self._hungry = True
+        self._listen(now)
+
+    def _listen(self, now: float) -> None:
         if self._bell is None or self.outage.going_on:
             return
         try:
             messages = self._bell.drain()
-        except DatabaseUnavailable as error:
+        except AWAY as error:
             self._retry_at = now + self.outage.failed(error)
             return
         for channel, text in messages:
@@ -154,7 +172,7 @@ class Worker(Role):
     def _has_moved(self) -> bool:
         try:
             return self.store.moved()
-        except DatabaseUnavailable:
+        except AWAY:
             return True  # the claim will meet the same, and deals with it
 
     def _announce(self, arrivals: Sequence[Arrival]) -> None:
@@ -290,9 +308,10 @@ class Worker(Role):
             process=self.name,
         )
         self._close(station)
-        self._open_failures += 1
-        # The first death is followed by a new runner at once; a runner that dies again and again waits longer each time.
-        self._open_at = now + (0.0 if self._open_failures == 1 else min(5.0, 0.1 * 2.0 ** min(self._open_failures, 6)))
+        # A death in a job costs that job an attempt, and so comes to an end: a new runner at once, for the others' sake. Deaths
+        # without one may go on for ever, and wait longer each time after the first.
+        self._open_failures = 0 if verdict.running else self._open_failures + 1
+        self._open_at = now + (0.0 if self._open_failures <= 1 else min(5.0, 0.1 * 2.0 ** min(self._open_failures, 6)))
         for delivery in verdict.waiting:
             self._give_back(delivery, now)
         for delivery in verdict.running:
@@ -327,7 +346,7 @@ class Worker(Role):
                 fresh = station or self._open(self._slots[1 + n], 1, 0, alone=True)
                 if fresh is not None:
                     self._alone[n] = fresh
-                    fresh.deliver([self._waiting_alone.popleft()[0]], now)
+                    self._deliver(fresh, [self._waiting_alone.popleft()[0]], now)
 
     def _open(self, slots: str, threads: int, tasks: int, *, alone: bool) -> Station | None:
         """A new runner, or None while the application is not loaded: then look again shortly."""
@@ -352,13 +371,34 @@ class Worker(Role):
         if rest is not None and (rest <= 0 or all(station.idle for station in self._stations())):
             self._outbox.flush()
             self._open_failures = 0
-        if now >= self._glance_at - GLANCE / 2:
+        if now >= self._mark_at:
+            self._mark_at = now + GLANCE
             self._mark_started(now)
         if now >= self._ask_at:
             self._ask_at = now + ASK
             self._ask_for_cancellations()
+        if self._compare_at <= now < self._doubt_until:
+            self._return_unknown()
+            self._compare_at = now + DOUBT_EVERY
         if self._hungry and self._main is not None:
             self._claim(now)
+
+    def _return_unknown(self) -> None:
+        """Give back what the database says is ours and we know nothing of: the answer to its claim was lost on the way."""
+        with self.store.reading() as session:
+            held = claimed.held(session, self.process_id)
+        known = {key for station in self._stations() for key in station.deliveries} | self._outbox.keys()
+        known |= {(job.id, job.lease) for job, _ in self._waiting_alone}
+        known |= {(delivery.job.id, delivery.job.lease) for delivery, _ in self._crashed}
+        unknown = sorted(held - known)
+        if not unknown:
+            return
+        arrivals: list[Arrival] = []
+        with self.store.transaction() as session:
+            released = claimed.release(session, unknown, arrivals)
+        self._announce(arrivals)
+        if released:
+            emit("jobs_released", ids=sorted(released), why="the answer to their claim was lost", process=self.name)
 
     def _store_crashes(self) -> None:
         if not self._crashed:
@@ -415,22 +455,32 @@ class Worker(Role):
         limit = allowance - held
         if limit <= 0:
             return
-        found: list[ClaimedJob] = []
         searched = self._lanes.search_overdue(now)
         if searched:
             self._search(now)
-        found = self._take_ready(limit)
-        if len(found) < limit and not searched and self._lanes.search_due(now):
+        # Handed out at once: a search that fails must not cost jobs that are ours already.
+        found = self._hand_out(self._take_ready(limit), now)
+        if found < limit and not searched and self._lanes.search_due(now):
             self._search(now)
-            found += self._take_ready(limit - len(found))
-        self._hungry = len(found) >= limit
-        if not found:
-            return
-        self._idle_rest = self.worker.polling_interval
-        suspects = [job for job in found if job.counters.get(CRASH_POLICY)]
-        self._waiting_alone.extend((job, now) for job in suspects)
-        self._main.deliver([job for job in found if not job.counters.get(CRASH_POLICY)], time.monotonic())
-        self._open_stations(now)
+            found += self._hand_out(self._take_ready(limit - found), now)
+        self._hungry = found >= limit
+        if found:
+            self._idle_rest = self.worker.polling_interval
+            self._open_stations(now)
+
+    def _hand_out(self, found: list[ClaimedJob], now: float) -> int:
+        """Give claimed jobs to the runner, and those whose process crashed before a place in the queue to run alone."""
+        assert self._main is not None
+        self._waiting_alone.extend((job, now) for job in found if job.counters.get(CRASH_POLICY))
+        self._deliver(self._main, [job for job in found if not job.counters.get(CRASH_POLICY)], time.monotonic())
+        return len(found)
+
+    def _deliver(self, station: Station, jobs: list[ClaimedJob], now: float) -> None:
+        for job in station.deliver(jobs, now):
+            failure = Failure(
+                "queued.JobTooLarge", "its arguments are too large to be handed to the process that runs jobs"
+            )
+            self._outbox.add(Ended(job.id, job.lease, job.class_name, "failed", now, failure=failure))
 
     def _search(self, now: float) -> None:
         started = time.monotonic()
@@ -448,9 +498,10 @@ class Worker(Role):
         if not marks or limit <= 0:
             return []
         lease = (self.process_id << 32) + self._leases
-        with self.store.statement() as session:
+        self._leases += limit  # also when the claim fails: it may have been made all the same
+        # Not durable: a claim that a power cut undoes leaves its jobs ready, and whatever was stored after it is undone too.
+        with self.store.statement(durable=False) as session:
             found, taken = ready.claim(session, marks, limit, self.process_id, lease)
-        self._leases += limit
         self._lanes.taken(taken)
         return found
 
@@ -470,8 +521,10 @@ class Worker(Role):
             times.append(max(self._open_at, now + 0.01))
         if self._crashed:
             times.append(self._retry_at)
+        if now < self._doubt_until:
+            times.append(max(self._compare_at, self._retry_at))
         if self._hungry and not self.outage.going_on and self._has_room():
-            return 0.0
+            return max(0.0, self._retry_at - now)
         if not self._hungry or now >= self._poll_at:
             if now >= self._poll_at:
                 self._poll_at = now + self._idle_rest
@@ -531,6 +584,13 @@ class Worker(Role):
             if self._stations():
                 self.wait(0.05)
 
+    def disowned(self) -> None:
+        self._read_runners(time.monotonic())
+        try:
+            self._outbox.flush()
+        except DatabaseError:
+            pass  # it would have been refused; whoever was given the jobs tells how they end
+
     def _hand_back_waiting(self, now: float) -> None:
         while self._waiting_alone:
             job, since = self._waiting_alone.popleft()
@@ -566,8 +626,14 @@ class Worker(Role):
             if rest is not None and (everything or rest <= 0):
                 self._outbox.flush()
             self.outage.succeeded()
-        except DatabaseUnavailable as error:
+        except AWAY as error:
             self._retry_at = now + self.outage.failed(error)
+
+    def _settle(self, why: str) -> None:
+        # The database may have come back this very moment: what has ended must not be given back, and run again.
+        self._store_crashes()
+        self._outbox.flush()
+        super()._settle(why)
 
     def close(self) -> None:
         for station in self._stations():
@@ -576,17 +642,30 @@ class Worker(Role):
             else:
                 station.forsake()
         self._main, self._alone = None, [None] * MOST_ALONE
+        self._leave_untold()
+
+    def _leave_untold(self) -> None:
+        """Leave a slot file of what could not be stored, for whoever settles our claims: an end is an end all the same."""
+        outcomes = self._outbox.untold() if hasattr(self, "_outbox") else []  # made by `ready`
+        crashed = [Slot(d.job.id, d.job.lease, d.started_at or d.sent_at) for d, _ in self._crashed]
+        if not outcomes and not crashed:
+            return
+        try:
+            slots.write(self._untold, crashed, [outcome.frame() for outcome in outcomes])
+        except OSError as error:
+            for outcome in outcomes:
+                emit("outcome_lost", job_id=outcome.job_id, class_name=outcome.class_name, error=str(error))
 
 
 def new_job(frame: Mapping[str, Any]) -> NewJob:
-    """A job that a runner wants stored."""
+    """A job that a runner wants stored. Its moment came as a float, which may round the last one there is up to none."""
     run_at = frame.get("run_at")
     return NewJob(
         class_name=frame["class_name"],
         arguments=frame["arguments"],
         queue=frame.get("queue", "default"),
         priority=frame.get("priority", 0),
-        run_at=None if run_at is None else datetime.fromtimestamp(run_at, timezone.utc),
+        run_at=None if run_at is None else datetime.fromtimestamp(max(FIRST, min(run_at, LAST)), timezone.utc),
         wait=frame.get("wait"),
         options=frame.get("options"),
         limits=tuple(Limit(**limit) for limit in frame.get("limits") or ()),

@@ -30,8 +30,8 @@ from .slots import Slots, process_start_time
 from .threads import Threads, load_coroutines
 from .waiting import Waiting
 
-#: Bytes read at once.
-_CHUNK = 256 * 1024
+#: Bytes read at once; less than the 128 KiB from which the allocator maps and unmaps memory for each read.
+_CHUNK = 64 * 1024
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,9 @@ def finish(session: Session, outcomes: Sequence[Outcome], worker: Worker) -> Rep
 def end(session: Session, outcomes: Sequence[Outcome], worker: Worker) -> tuple[Report, ties.Moves]:
     """As `finish`, but the ties of the jobs are still to be settled: for a transaction that moves others too."""
     report, moves = Report(), ties.Moves()
+    if is_plain(outcomes):
+        _end(session, outcomes, worker, report, moves)
+        return report, moves
     _end(session, [outcome for outcome in outcomes if outcome.kind in END_STATES], worker, report, moves)
     released = [outcome for outcome in outcomes if outcome.kind == "released"]
     if released:
@@ -300,6 +303,11 @@ def mark_started(session: Session, claims: Sequence[tuple[int, int, float]]) -> 
     """Say which claims have started, and how many seconds ago: what is known of them if this host is lost."""
     for job_id, lease, ago in claims:
         session.run("claimed.mark_started", job_id=job_id, lease=lease, ago=float(ago))
+
+
+def held(session: Session, process_id: int) -> set[tuple[int, int]]:
+    """The (id, lease) of every job in this process's hands, as the database has it."""
+    return {(row["job_id"], row["lease"]) for row in session.all("claimed.held", process_id=process_id)}
 
 
 def cancellations(session: Session, process_id: int) -> set[tuple[int, int]]:

@@ -87,14 +87,14 @@ def writing(dialect: Dialect, jobs: Sequence[NewJob], deferred: bool = False) ->
     With `deferred` jobs with ties are scheduled for at once, and a dispatcher lets them in: for a transaction that is not ours and
     may last, and must not hold the lock on a key that workers need.
     """
-    plain = [job for job in jobs if not job.ties]
+    tied = [job for job in jobs if job.ties]
+    plain = [job for job in jobs if not job.ties] if tied else jobs
     written = Written([], [])
     if plain:
-        rows = yield "jobs.enqueue", parameters(dialect, plain)
+        rows = yield storing(dialect, plain)
         written.ids, written.arrivals = receipts(rows)
-    if len(plain) == len(jobs):
+    if not tied:
         return written
-    tied = [job for job in jobs if job.ties]
     rows = yield "jobs.store", parameters(dialect, tied)
     ids = [row["id"] for row in rows]
     limits = [
@@ -121,6 +121,20 @@ def writing(dialect: Dialect, jobs: Sequence[NewJob], deferred: bool = False) ->
     plain_ids, tied_ids = iter(written.ids), iter(ids)
     written.ids = [next(tied_ids if job.ties else plain_ids) for job in jobs]
     return written
+
+
+def storing(dialect: Dialect, jobs: Sequence[NewJob]) -> tuple[str, dict[str, Any]]:
+    """The statement that stores jobs without ties, and its parameters."""
+    first = jobs[0]
+    if len(jobs) > 1 or first.run_at is not None or first.wait is not None:
+        return "jobs.enqueue", parameters(dialect, jobs)
+    return "jobs.enqueue_one", {
+        "class_name": first.class_name,
+        "queue": first.queue,
+        "priority": first.priority,
+        "arguments": first.arguments,
+        "options": first.options,
+    }
 
 
 def receipts(rows: Sequence[Row]) -> tuple[list[int], list[Arrival]]:

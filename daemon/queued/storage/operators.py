@@ -89,7 +89,7 @@ def _end(
 ) -> Acted:
     acted, moves = Acted(), ties.Moves()
     left = list(dict.fromkeys(ids))
-    for _ in range(ROUNDS):
+    for number in range(1, ROUNDS + 1):
         ended: list[Row] = []
         for source in sources:
             if source not in {"ready", "blocked"}:
@@ -98,11 +98,12 @@ def _end(
         ended += _end_ready(session, [job_id for job_id in left if job_id not in done], state)
         acted.done += [row["job_id"] for row in ended]
         moves.over += [row["job_id"] for row in ended if row["ties"]]
-        acted.refused, acted.missing = {}, []
         _sort_out(session, left, acted)
         left = [job_id for job_id, found in acted.refused.items() if found in sources and found != "blocked"]
-        if not left:
+        if not left or number == ROUNDS:
             break
+        for job_id in left:  # it moved while it was looked for: another look decides
+            del acted.refused[job_id]
     blocked = [job_id for job_id, found in acted.refused.items() if found == "blocked" and found in sources]
     settled = ties.settle(session, moves, blocked, state)
     acted.done += settled.ended

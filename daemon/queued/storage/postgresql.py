@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -45,6 +46,8 @@ SELECT set_config('TimeZone', 'UTC', false), set_config('enable_seqscan', 'off',
 """
 
 
+#: Seconds between two attempts to open the connection that listens again.
+LISTEN_EVERY = 30.0
 #: Tells listeners; delivered with the commit of the transaction that it is part of.
 NOTIFY = "SELECT count(pg_notify(c, p)) FROM unnest(%b::text[], %b::text[]) AS m(c, p)"
 
@@ -78,7 +81,10 @@ class PostgresqlSession:
 
     def _execute(self, name: str, params: Mapping[str, Any]) -> psycopg.Cursor[Row]:
         (text,) = self._texts[name]
-        return self._cursor.execute(text, params, binary=True)
+        try:
+            return self._cursor.execute(text, params, binary=True)
+        except (UnicodeError, OverflowError, struct.error) as error:
+            raise DatabaseError(f"PostgreSQL cannot hold a value of {name}: {error}") from error
 
     def all(self, name: str, /, **params: Any) -> list[Row]:
         return self._execute(name, params).fetchall()
@@ -121,6 +127,7 @@ class Postgresql:
         self._heard: list[tuple[str, str]] = []
         self._used = 0.0
         self._dying = False
+        self._listen_at = 0.0
 
     # connecting
 
@@ -145,7 +152,18 @@ class Postgresql:
             self._session = PostgresqlSession(prepare_cursor(self._connection), self._texts)
             if self._channels:
                 self._subscribe()
+        elif self._channels and self._settings.listen_url and now >= self._listen_at:
+            if self._listener is None or self._listener.closed:
+                self._listen_again(now)
         return self._connection
+
+    def _listen_again(self, now: float) -> None:
+        """The connection that listens was lost, and the other was not. Without it everything works, only later."""
+        self._listen_at = now + LISTEN_EVERY
+        try:
+            self._subscribe()
+        except (driver().Error, DatabaseError):
+            pass
 
     def _open(self, url: str) -> psycopg.Connection[Any]:
         pg = driver()
@@ -213,8 +231,8 @@ class Postgresql:
                 yield self._session
 
     @contextmanager
-    def statement(self) -> Iterator[Session]:
-        """For one statement that is a transaction of its own: one round trip."""
+    def statement(self, durable: bool = True) -> Iterator[Session]:
+        """For one statement that is a transaction of its own: one round trip. Whether it waits for the disk it says itself."""
         with self._guard():
             self.connection()
             assert self._session is not None
@@ -264,7 +282,7 @@ class Postgresql:
 
     def wake_fileno(self) -> int | None:
         """The descriptor that becomes readable when a message arrives; None while there is no connection."""
-        source = self._listener or self._connection
+        source = self._listener if self._settings.listen_url else self._connection
         return source.fileno() if self._channels and source is not None and not source.closed else None
 
     @property
@@ -274,7 +292,7 @@ class Postgresql:
 
     def messages(self) -> list[tuple[str, str]]:
         """The messages that have arrived, without waiting."""
-        source = self._listener or self._connection
+        source = self._listener if self._settings.listen_url else self._connection
         if self._channels and source is not None and not source.closed:
             with self._guard():
                 self._read(source)

@@ -30,7 +30,7 @@ def claim(
     """
     if not marks or limit <= 0:
         return [], {}
-    order = {mark.lane: (mark.rank, mark.lane.priority) for mark in marks}
+    order = {(mark.lane.queue, mark.lane.priority): (mark.rank, mark.lane.priority) for mark in marks}
     if session.dialect == "sqlite":
         lanes_given = [(mark.lane.queue, mark.lane.priority, mark.rank) for mark in marks]
         rows = session.all("ready.claim", lanes=lanes_given, limit=limit, process_id=process_id, lease=lease)
@@ -45,27 +45,27 @@ def claim(
             process_id=process_id,
             lease=lease,
         )
-    rows.sort(key=lambda row: (*order[Lane(row["queue"], row["priority"])], row["seq"]))
-    taken: dict[Lane, int] = {}
+    rows.sort(key=lambda row: (order[row["queue"], row["priority"]], row["seq"]))
+    last: dict[tuple[str, int], int] = {}
     claimed = []
     for row in rows:
-        taken[Lane(row["queue"], row["priority"])] = row["seq"]
+        last[row["queue"], row["priority"]] = row["seq"]
         claimed.append(
             ClaimedJob(
-                id=row["id"],
-                lease=row["lease"],
-                class_name=row["class_name"],
-                queue=row["queue"],
-                priority=row["priority"],
-                attempt=row["attempt"],
-                arguments=row["arguments"],
-                options=row["options"],
-                enqueued_at=row["enqueued_at"],
-                counters=json.loads(row["counters"]) if row["counters"] else {},
-                ties=row["ties"],
+                row["id"],
+                row["lease"],
+                row["class_name"],
+                row["queue"],
+                row["priority"],
+                row["attempt"],
+                row["arguments"],
+                row["options"],
+                row["enqueued_at"],
+                json.loads(row["counters"]) if row["counters"] else {},
+                row["ties"],
             )
         )
-    return claimed, taken
+    return claimed, {Lane(*lane): seq for lane, seq in last.items()}
 
 
 def put(session: Session, job_id: int, queue: str, priority: int, attempt: int, ties: int = 0) -> int:

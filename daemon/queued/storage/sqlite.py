@@ -76,7 +76,10 @@ class SqliteSession:
         for text in self._texts[name]:
             cursor = self._connection.cursor()
             cursor.row_factory = row_of
-            cursor.execute(text, values)
+            try:
+                cursor.execute(text, values)
+            except (UnicodeError, OverflowError) as error:
+                raise DatabaseError(f"SQLite cannot hold a value of {name}: {error}") from error
             if cursor.description is not None:
                 rows = cursor.fetchall()
             touched = cursor.rowcount if cursor.rowcount >= 0 else len(rows)
@@ -226,9 +229,9 @@ class Sqlite:
         finally:
             self._turnstile.leave()
 
-    def statement(self) -> AbstractContextManager[Session]:
+    def statement(self, durable: bool = True) -> AbstractContextManager[Session]:
         """A transaction: SQLite has nothing shorter that would wait its turn."""
-        return self.transaction()
+        return self.transaction(durable)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:

@@ -74,9 +74,12 @@ class Store:
         """
         return self._backend.transaction(durable)
 
-    def statement(self) -> AbstractContextManager[Session]:
-        """For a block of exactly one statement: a transaction of its own, in one round trip where the database can."""
-        return self._backend.statement()
+    def statement(self, durable: bool = True) -> AbstractContextManager[Session]:
+        """For a block of exactly one statement: a transaction of its own, in one round trip where the database can.
+
+        `durable` as for `transaction`; on PostgreSQL the statement itself decides.
+        """
+        return self._backend.statement(durable)
 
     def reading(self) -> AbstractContextManager[Session]:
         """For a block that only reads: each statement sees its own snapshot, and no writer waits for it."""

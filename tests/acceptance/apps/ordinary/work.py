@@ -114,6 +114,12 @@ def talk() -> None:
 
 
 @queued.job()
+def which() -> None:
+    """Note the interpreter."""
+    ledger.note("python", this().id, version=f"{sys.version_info[0]}.{sys.version_info[1]}")
+
+
+@queued.job()
 def leave(status: int) -> None:
     """End the process that runs this job."""
     job = this()

@@ -37,3 +37,13 @@ WITH stored AS (
   RETURNING id, run_at, enqueued_at
 )
 SELECT id, COALESCE(run_at > enqueued_at, false) AS lies_ahead FROM stored ORDER BY id
+
+-- name: enqueue_one
+-- Store one job that is due: what most enqueues are, at two thirds of the price of the general statement.
+WITH stored AS (
+  INSERT INTO queued.jobs (class_name, queue, priority, arguments, options, enqueued_at)
+  VALUES (:class_name, :queue, :priority, :arguments, :options, {now})
+  RETURNING id, queue, priority
+)
+INSERT INTO queued.ready (job_id, queue, priority) SELECT id, queue, priority FROM stored
+RETURNING job_id AS id, queue, priority, seq

@@ -3,6 +3,10 @@
 DELETE FROM queued.claimed WHERE job_id = :job_id AND lease = :lease
 RETURNING job_id, lease, process_id, queue, priority, attempt, ties, started_at
 
+-- name: held
+-- What is in a process's hands.
+SELECT job_id, lease FROM queued.claimed WHERE process_id = :process_id
+
 -- name: cancellations
 -- What a process is asked to cancel.
 SELECT job_id, lease FROM queued.claimed WHERE process_id = :process_id AND cancel_at IS NOT NULL

@@ -34,3 +34,12 @@ ORDER BY key;
 
 SELECT id, COALESCE(run_at > enqueued_at, 0) AS lies_ahead
 FROM queued.jobs WHERE id > (SELECT seq FROM sqlite_sequence WHERE name = 'queued_jobs') - :count ORDER BY id
+
+-- name: enqueue_one
+-- Store one job that is due: what most enqueues are. seq only says "ready", as above.
+-- Differs by necessity: no data-modifying CTE.
+INSERT INTO queued.jobs (class_name, queue, priority, arguments, options, enqueued_at)
+VALUES (:class_name, :queue, :priority, :arguments, :options, {now});
+
+INSERT INTO queued.ready (job_id, queue, priority) VALUES (last_insert_rowid(), :queue, :priority)
+RETURNING job_id AS id, queue, priority, 1 AS seq

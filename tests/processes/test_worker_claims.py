@@ -1,0 +1,144 @@
+"""What a worker makes of claims and rests around an outage, without a runner: the database and its own books."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from fixtures.supervised import make_settings
+from queued.domain.jobs import Failure, NewJob
+from queued.domain.settings import DispatcherSettings, Settings, WorkerSettings
+from queued.processes import recovery
+from queued.processes.dispatcher import Dispatcher
+from queued.processes.outbox import Ended
+from queued.processes.role import Liveness
+from queued.processes.station import Delivery
+from queued.processes.wakeup import Wakeup
+from queued.processes.worker import Worker
+from queued.storage import processes, scheduled
+from queued.storage.store import Store, open_store
+
+
+@pytest.fixture
+def worker(settings: Settings, store: Store, tmp_path: Path) -> Iterator[Worker]:
+    """A registered worker whose application is never loaded."""
+    worker = Worker("worker-1", settings, WorkerSettings(), str(tmp_path / "no-application"))
+    read, write = os.pipe()
+    worker.wakeup, worker.liveness = Wakeup(), Liveness(write)
+    worker.store = open_store(settings.database)
+    worker._register()
+    yield worker
+    worker.close()
+    worker.store.close()
+    worker.wakeup.close()
+    os.close(read)
+    os.close(write)
+
+
+def state(store: Store, job: int) -> str:
+    with store.reading() as session:
+        row = session.one("insights.state", id=job)
+    assert row is not None
+    return str(row["state"])
+
+
+def test_a_claim_that_the_worker_never_heard_of_goes_back_after_an_outage(worker: Worker, store: Store) -> None:
+    known, unknown = store.enqueue([NewJob("a"), NewJob("b")])
+    worker._search(time.monotonic())
+    [first] = worker._take_ready(1)
+    assert first.id == known
+    worker._take_ready(1)  # its answer is lost
+    worker._outbox.add(Ended(first.id, first.lease, "a", "done", time.monotonic()))
+    assert {state(store, known), state(store, unknown)} == {"running"}
+    worker._return_unknown()
+    assert state(store, known) == "running"
+    assert state(store, unknown) == "ready"
+
+
+def test_after_an_outage_the_worker_compares_its_books_with_the_database(worker: Worker, store: Store) -> None:
+    [job] = store.enqueue([NewJob("a")])
+    worker._search(time.monotonic())
+    worker._take_ready(1)
+    worker.poll()
+    assert state(store, job) == "running"
+    worker._doubt_until = time.monotonic() + 10
+    worker.poll()
+    assert state(store, job) == "ready"
+
+
+def test_a_refusal_of_the_database_changes_no_outcome(worker: Worker, store: Store) -> None:
+    [job] = store.enqueue([NewJob("a")])
+    worker._search(time.monotonic())
+    [taken] = worker._take_ready(1)
+    worker._outbox.add(Ended(taken.id, taken.lease, "a", "done", time.monotonic() - 1))
+    table = "queued_finished" if store.dialect == "sqlite" else "queued.finished"
+    rename(store, table, "finished_away")
+    worker.poll()
+    assert worker.outage.going_on
+    rename(
+        store, "finished_away" if store.dialect == "sqlite" else "queued.finished_away", table.removeprefix("queued.")
+    )
+    worker._retry_at = 0.0
+    worker.poll()
+    assert state(store, job) == "finished"
+    assert not worker.outage.going_on
+
+
+def rename(store: Store, table: str, name: str) -> None:
+    with store.transaction():
+        store.backend.script(f"ALTER TABLE {table} RENAME TO {name};")
+
+
+def test_due_jobs_that_another_dispatcher_holds_are_no_reason_for_a_busy_loop(
+    postgresql_url: str, tmp_path: Path
+) -> None:
+    settings = make_settings(postgresql_url, tmp_path)
+    store, other = open_store(postgresql_url), open_store(postgresql_url)
+    store.migrate()
+    store.enqueue([NewJob("a", wait=0.01)])
+    time.sleep(0.02)
+    dispatcher = Dispatcher("dispatcher-1", settings, DispatcherSettings())
+    dispatcher.store = store
+    dispatcher._retention_at = time.monotonic() + 60
+    with other.transaction() as session:
+        assert len(scheduled.dispatch(session, 10)) == 1
+        assert dispatcher.poll() > 0
+    store.close()
+    other.close()
+
+
+def test_what_a_worker_could_not_tell_is_stored_by_whoever_settles_its_claims(worker: Worker, store: Store) -> None:
+    done, retried, crashed, untouched = store.enqueue([NewJob("a"), NewJob("b"), NewJob("c"), NewJob("d")])
+    worker._search(time.monotonic())
+    jobs = {job.id: job for job in worker._take_ready(4)}
+    os.makedirs(worker.settings.runtime_directory)
+    child = (NewJob("child", run_at=datetime(2100, 1, 1, tzinfo=timezone.utc)),)
+    failure = Failure("app.Error", "not now", ("line 1", "line 2"))
+    now = time.monotonic()
+    worker._outbox.add(Ended(done, jobs[done].lease, "a", "done", now, 0.5, enqueue=child))
+    worker._outbox.add(Ended(retried, jobs[retried].lease, "b", "retry", now, 0.5, failure, 60.0, "app.Error"))
+    worker._crashed.append((Delivery(jobs[crashed], now, None), "its process died"))
+    worker.close()
+    with store.reading() as session:
+        row = processes.find(session, worker.name)
+    assert row is not None
+    recovered = recovery.recover(store, row, "it stopped while the database was away", crash_limit=3)
+    assert (recovered.crashed, recovered.released) == ([crashed], [untouched])
+    assert state(store, done) == "finished"
+    assert state(store, retried) == "scheduled"
+    with store.reading() as session:
+        assert session.one("insights.count_scheduled", cap=10) == {"n": 2}
+        [attempt] = session.all("insights.attempts", id=retried)
+    assert (attempt["message"], attempt["backtrace"], attempt["policy"]) == ("not now", "line 1\nline 2", "app.Error")
+    assert not os.path.exists(worker._untold)
+
+
+def test_a_worker_that_has_told_everything_leaves_no_file(worker: Worker, store: Store) -> None:
+    os.makedirs(worker.settings.runtime_directory)
+    worker.close()
+    assert os.listdir(worker.settings.runtime_directory) == []
