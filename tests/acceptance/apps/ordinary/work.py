@@ -204,3 +204,43 @@ def heedful() -> None:
     with ledger.attempt(this().id):
         while True:
             time.sleep(0.02)
+
+
+@queued.job(limits=queued.limits_concurrency(key=lambda account, seconds=0.0: account))
+def settle_account(account: str, seconds: float = 0.0) -> None:
+    """Run for some time, alone for its account."""
+    job = this()
+    with ledger.attempt(job.id, label=account, attempt=job.attempt):
+        time.sleep(seconds)
+
+
+@queued.job(limits=[queued.limits_concurrency(to=2), queued.limits_concurrency(to=3, key="a wider one")])
+def two_at_once(seconds: float) -> None:
+    """Run for some time, beside one other at most."""
+    with ledger.attempt(this().id):
+        time.sleep(seconds)
+
+
+@queued.job(limits=queued.limits_concurrency(key=lambda key, seconds=0.0: key, on_conflict="discard"))
+def only_one(key: str, seconds: float = 0.0) -> None:
+    """Run for some time, and no second one of its key is wanted meanwhile."""
+    with ledger.attempt(this().id):
+        time.sleep(seconds)
+
+
+@queued.job()
+def enqueue_only_one_twice(key: str) -> None:
+    """Enqueue two jobs of which one is not wanted, and note what the handles say."""
+    told = queued.enqueue_many([only_one.bind(key, 0.2), only_one.bind(key)])
+    ledger.note("told", this().id, discarded=[one.discarded for one in told])
+
+
+@queued.job(
+    retry_on=queued.retry_on(NoLuckError, wait=0.05, jitter=0, attempts=2),
+    limits=queued.limits_concurrency(key=lambda key: key),
+)
+def fail_alone(key: str) -> None:
+    """Fail twice, alone for its key."""
+    with ledger.attempt(this().id):
+        time.sleep(0.02)
+        raise NoLuckError("nothing went well")
