@@ -47,7 +47,9 @@ if TYPE_CHECKING:
     from queued.client.jobs import UnsentJob as UnsentJob
     from queued.client.jobs import job as job
     from queued.client.limiting import ConcurrencyLimit as ConcurrencyLimit
+    from queued.client.limiting import UniqueJob as UniqueJob
     from queued.client.limiting import limits_concurrency as limits_concurrency
+    from queued.client.limiting import unique as unique
     from queued.client.policies import discard_on as discard_on
     from queued.client.policies import retry_on as retry_on
     from queued.client.route import configure as configure
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     from queued.domain.errors import JobCrashed as JobCrashed
     from queued.domain.errors import JobFailed as JobFailed
     from queued.domain.errors import JobTimedOut as JobTimedOut
+    from queued.domain.errors import NotUnique as NotUnique
     from queued.domain.errors import QueuedError as QueuedError
     from queued.domain.errors import SchemaTooNew as SchemaTooNew
     from queued.domain.errors import UnknownJob as UnknownJob
@@ -92,13 +95,13 @@ _NAMES: dict[str, str] = {
     ),
     "queued.client.interrupts": "JobInterrupted",
     "queued.client.jobs": "EnqueuedJob Job UnsentJob job",
-    "queued.client.limiting": "ConcurrencyLimit limits_concurrency",
+    "queued.client.limiting": "ConcurrencyLimit UniqueJob limits_concurrency unique",
     "queued.client.policies": "discard_on retry_on",
     "queued.client.route": "configure",
     "queued.client.sending": "aenqueue_many enqueue_many",
     "queued.domain.errors": (
         "ArgumentError ConfigurationError DatabaseError DatabaseMisconfigured DatabaseUnavailable EnqueueError JobCancelled "
-        "JobCrashed JobFailed JobTimedOut QueuedError SchemaTooNew UnknownJob"
+        "JobCrashed JobFailed JobTimedOut NotUnique QueuedError SchemaTooNew UnknownJob"
     ),
 }
 _PLACES = {name: place for place, names in _NAMES.items() for name in names.split()}

@@ -285,7 +285,7 @@ def _new_job(frame: Mapping[str, Any]) -> NewJob:
 
     run_at = frame["run_at"]
     moment = None if run_at is None else datetime.fromtimestamp(run_at, timezone.utc)
-    return NewJob(**{**frame, "run_at": moment, "limits": ()})
+    return NewJob(**{**frame, "run_at": moment, "limits": (), "unique": None})
 
 
 if "pytest" in sys.modules:

@@ -1,4 +1,4 @@
-"""How a job declares what must not run too often at once."""
+"""How a job declares what must not run too often at once, or not be there twice."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from math import isfinite
+from hashlib import sha256
 from typing import Any, TypeAlias
 
 from queued.client.arguments import encode_value
 from queued.domain.errors import ConfigurationError, EnqueueError
 from queued.domain.limits import Limit, OnConflict
+from queued.domain.unique import OnTaken, Unique, Until
 
 #: Characters that a key may have, its group included.
 MAX_KEY = 500
+#: Longest time that can be given, seconds: a hundred years.
+MAX_SPAN = 100 * 365 * 86400.0
 
 #: What a key is made of: a text, or a function of the job's arguments. None is the group alone.
 Key: TypeAlias = "str | Callable[..., Any] | None"
@@ -71,15 +74,78 @@ def limits_concurrency(
         problems.append(f"limits_concurrency: group={group!r} must be a text")
     if on_conflict not in ("block", "discard"):
         problems.append(f'limits_concurrency: on_conflict={on_conflict!r} is unknown; write "block" or "discard"')
-    seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
-    if seconds is not None and (
-        isinstance(seconds, bool) or not isinstance(seconds, int | float) or not isfinite(seconds) or seconds <= 0
-    ):
-        problems.append(f"limits_concurrency: duration={duration!r} must be seconds above 0, or a timedelta")
-        seconds = None
+    seconds = _span(duration, "limits_concurrency: duration", problems)
     if problems:
         raise ConfigurationError(problems)
-    return ConcurrencyLimit(to, key, group, None if seconds is None else float(seconds), on_conflict)
+    return ConcurrencyLimit(to, key, group, seconds, on_conflict)
+
+
+@dataclass(frozen=True, slots=True)
+class UniqueJob:
+    """A declared uniqueness; its key is computed at each enqueue. Made by `unique`."""
+
+    key: Key
+    until: Until | None
+    period: float | None
+    on_conflict: OnTaken
+
+    def unique(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], stored: str) -> Unique:
+        """The uniqueness of a job of that name; `stored` is the text of its arguments. Raises `EnqueueError`."""
+        if self.key is None:
+            text = f"{name}({stored})"
+            key = text if len(text) <= MAX_KEY else f"{name}#{sha256(stored.encode()).hexdigest()}"
+        else:
+            key = full_key(name, self.key, args, kwargs)
+        return Unique(key, self.until, self.period, self.on_conflict)
+
+
+def unique(
+    key: Key = None,
+    *,
+    until: Until | None = None,
+    period: float | timedelta | None = None,
+    on_conflict: OnTaken = "keep",
+) -> UniqueJob:
+    """Declare that of the jobs with one key only one is there at a time.
+
+    `key`: a text, or a function of the job's arguments; without it the arguments themselves are the key. Keys are the job's own:
+    another job's never conflict. A job holds its key until it has ended or failed (`until="finish"`, the default), until it begins
+    (`until="start"`), or for `period` (seconds or a `timedelta`) after its enqueue, whatever becomes of it.
+
+    `on_conflict` says what an enqueue does while the key is held: "keep" stores nothing, and the handle is that of the job that is
+    there (`existing`); "replace" discards that one and stores the new one, unless it runs already: then it is kept; "raise" raises
+    `queued.NotUnique`. The database decides, so of two that enqueue at the same moment one is told of the other.
+
+        @queued.job(unique=queued.unique(lambda account_id: account_id, until="start"))
+
+    A failed job that an operator retries has its key again, unless another job took it meanwhile. Inside your own transaction on
+    PostgreSQL a job that is ready or blocked by a limit is kept in place of being replaced. Raises `ConfigurationError`.
+    """
+    problems = []
+    if key is not None and not isinstance(key, str) and not callable(key):
+        problems.append(f"unique: key={key!r} must be a text or a function of the job's arguments")
+    if until not in (None, "start", "finish"):
+        problems.append(f'unique: until={until!r} is unknown; write "start" or "finish"')
+    if until is not None and period is not None:
+        problems.append(
+            "unique: give either until= or period=, for a key that is held for a period is not freed by the job"
+        )
+    if on_conflict not in ("keep", "replace", "raise"):
+        problems.append(f'unique: on_conflict={on_conflict!r} is unknown; write "keep", "replace" or "raise"')
+    seconds = _span(period, "unique: period", problems)
+    if problems:
+        raise ConfigurationError(problems)
+    return UniqueJob(key, (until or "finish") if period is None else None, seconds, on_conflict)
+
+
+def _span(value: Any, what: str, problems: list[str]) -> float | None:
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if seconds is None:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= MAX_SPAN:
+        problems.append(f"{what}={value!r} must be seconds above 0, up to a hundred years, or a timedelta")
+        return None
+    return float(seconds)
 
 
 def declared(limits: Limits | None) -> tuple[ConcurrencyLimit, ...]:

@@ -159,7 +159,8 @@ async def asubmit(jobs: Sequence[NewJob], connection: Any = None) -> Receipts:
         from queued.storage import adopt
 
         if adopt.is_async(connection):
-            return Receipts(await adopt.aenqueue(connection, jobs, schema=_schema()) if jobs else [])
+            stored = await adopt.asubmit(connection, jobs, schema=_schema())
+            return Receipts(stored.ids, stored.notes)
         return submit(jobs, connection)
     if _sinks:
         return submit(jobs)

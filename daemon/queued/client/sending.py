@@ -15,7 +15,7 @@ from queued.client.context import current_context
 from queued.client.current import running
 from queued.client.limiting import limits_of
 from queued.client.route import Receipts
-from queued.domain.errors import ArgumentError, EnqueueError
+from queued.domain.errors import ArgumentError, EnqueueError, NotUnique
 from queued.domain.jobs import NewJob
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _only(handles: list[EnqueuedJob]) -> EnqueuedJob:
 class _Item:
     """One job of a batch, on its way."""
 
-    __slots__ = ("aborted", "arounds", "discarded", "error", "id", "new", "stack", "unsent")
+    __slots__ = ("aborted", "arounds", "discarded", "error", "existing", "id", "new", "stack", "unsent")
 
     def __init__(self, unsent: UnsentJob) -> None:
         self.unsent = unsent
@@ -79,6 +79,7 @@ class _Item:
         self.id: int | None = None
         self.aborted = False
         self.discarded = False
+        self.existing = False
         self.error: Exception | None = None
         self.stack: ExitStack | None = None
         self.arounds: list[Around] = []
@@ -140,8 +141,14 @@ class Batch:
         """Give each stored job its id, in order, and call what follows."""
         accepted = [item for item in self._items if item.new is not None]
         for n, (item, id) in enumerate(zip(accepted, receipts.ids, strict=True)):
-            item.id = id
-            item.discarded = receipts.notes.get(n) == "discarded"
+            note = receipts.notes.get(n)
+            item.discarded, item.existing = note == "discarded", note == "existing"
+            if note == "refused" and id is not None:
+                item.new = None
+                item.error = NotUnique(f"job {id} holds the unique key of this {item.unsent.job.name} already", id)
+            else:
+                item.id = id
+        accepted = [item for item in accepted if item.new is not None]
         for item in accepted:
             if not item.arounds and not coming_out("after_enqueue", item.unsent.job):
                 continue
@@ -197,6 +204,8 @@ def prepare(unsent: UnsentJob) -> NewJob:
         wait=options.wait,
         options=_options(job),
         limits=limits_of(job.limits, job.name, unsent.args, unsent.kwargs) if job.limits else (),
+        unique=job.unique.unique(job.name, unsent.args, unsent.kwargs, arguments) if job.unique is not None else None,
+        expires=job.expires,
     )
 
 
@@ -253,7 +262,7 @@ def _handle(item: _Item) -> EnqueuedJob:
         )  # fmt: skip
     return EnqueuedJob(
         id=item.id, class_name=new.class_name, queue=new.queue, priority=new.priority, run_at=_run_at(new),
-        error=item.error, discarded=item.discarded, args=unsent.args, kwargs=unsent.kwargs,
+        error=item.error, discarded=item.discarded, existing=item.existing, args=unsent.args, kwargs=unsent.kwargs,
     )  # fmt: skip
 
 

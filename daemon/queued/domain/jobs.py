@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from queued.domain.limits import Limit
+from queued.domain.unique import Unique
 
 #: Where a job can be, in the order of its life.
 State = Literal["ready", "scheduled", "blocked", "running", "failed", "finished", "discarded", "cancelled"]
@@ -32,6 +33,10 @@ OUTCOME_KINDS: frozenset[str] = frozenset({"done", "failed", "retry", "discarded
 
 #: Bits of `ties`: which side tables know a job. A job without any is moved without a look at them.
 LIMITED = 1
+UNIQUE = 2
+#: The key of a unique job is freed when it starts.
+UNTIL_START = 4
+EXPIRING = 8
 
 DEFAULT_QUEUE = "default"
 DEFAULT_PRIORITY = 0
@@ -53,11 +58,21 @@ class NewJob:
     wait: float | None = None
     options: str | None = None
     limits: tuple[Limit, ...] = ()
+    unique: Unique | None = None
+    #: Seconds from when it is due in which it must have started.
+    expires: float | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing has to be looked up before the job may be stored and be ready."""
+        return not self.limits and self.unique is None and self.expires is None
 
     @property
     def ties(self) -> int:
         """Which side tables are to know the job."""
-        return LIMITED if self.limits else 0
+        until = self.unique.until if self.unique is not None else None
+        unique = {"start": UNIQUE | UNTIL_START, "finish": UNIQUE, None: 0}[until]
+        return (LIMITED if self.limits else 0) | unique | (EXPIRING if self.expires is not None else 0)
 
 
 @dataclass(slots=True)  # not frozen: that would treble the price of making one, and one is made for each job
@@ -88,10 +103,13 @@ class Entrant:
     priority: int
     attempt: int
     ties: int
+    #: An operator runs it again.
+    failed_before: bool = False
 
 
-#: What became of an enqueue that stored no job to be run: `discarded` on arrival.
-Note = Literal["discarded"]
+#: What became of an enqueue that stored no job to be run: it is `discarded` on arrival, or there is one with its unique key
+#: already, whose id is told: it is `existing`, or that is `refused`.
+Note = Literal["discarded", "existing", "refused"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from queued.domain.settings import DispatcherSettings, Settings
 from queued.processes.identity import hostname
 from queued.processes.role import Role
-from queued.storage import claimed, limits, retention, scheduled
+from queued.storage import claimed, expiries, limits, retention, scheduled, unique
 from queued.storage.store import Bell
 from queued.telemetry import emit
 
@@ -18,6 +18,8 @@ from queued.telemetry import emit
 RETENTION_EVERY = 60.0
 #: Seconds to leave due jobs to the dispatcher, or the operator, that holds them at this moment.
 HELD = 0.01
+#: Batches of expired jobs that are discarded in one go.
+SWEEPS = 20
 #: The longest rest, in seconds, of a dispatcher that is told of new scheduled jobs. What it was not told of is this late.
 LONGEST_REST = 5.0
 
@@ -76,12 +78,13 @@ class Dispatcher(Role):
         self._retention_at = now + RETENTION_EVERY * random.uniform(0.8, 1.2)
         self._adopt_orphans()
         self._sweep_limits()
+        self._sweep_expired()
         deleted = retention.prune(self.store, self.settings.retention)
         if deleted:
             emit("retention", process=self.name, deleted=deleted)
 
     def _sweep_limits(self) -> None:
-        """The safety net of limits; then forget the keys that nobody uses."""
+        """The safety net of limits; then forget the keys that nobody uses, and those of unique jobs whose period is over."""
         with self.store.transaction() as session:
             settled = limits.sweep(session)
         self.store.ring(settled.arrivals)
@@ -89,6 +92,17 @@ class Dispatcher(Role):
             emit("limits_repaired", process=self.name, evicted=settled.evicted, admitted=len(settled.arrivals))
         with self.store.transaction(durable=False) as session:
             limits.forget_idle(session)
+            unique.forget_lapsed(session)
+
+    def _sweep_expired(self) -> None:
+        """Discard what can no longer start in time: in a paused queue, behind a limit, or where no worker looks."""
+        for _ in range(SWEEPS):
+            with self.store.transaction() as session:
+                ids, arrivals = expiries.sweep(session)
+            self.store.ring(arrivals)
+            if not ids:
+                return
+            emit("jobs_expired", process=self.name, ids=ids)
 
     def _adopt_orphans(self) -> None:
         """Settle claims that nobody would look for: their process is not registered any more."""

@@ -14,12 +14,13 @@ from datetime import datetime, timezone
 from typing import Any, ClassVar
 
 from queued.domain.errors import DatabaseError
-from queued.domain.jobs import Arrival, ClaimedJob, Failure, NewJob, OutcomeKind
+from queued.domain.jobs import EXPIRING, UNTIL_START, Arrival, ClaimedJob, Failure, NewJob, OutcomeKind
 from queued.domain.lanes import Lanes
 from queued.domain.limits import Limit
 from queued.domain.pace import Pace
 from queued.domain.queues import Selector
 from queued.domain.settings import Settings, WorkerSettings
+from queued.domain.unique import Unique
 from queued.processes import slots
 from queued.processes.identity import hostname
 from queued.processes.outage import AWAY
@@ -28,7 +29,7 @@ from queued.processes.role import Role
 from queued.processes.runner_process import RunnerGone
 from queued.processes.slots import Slot
 from queued.processes.station import PATIENCE, Delivery, Station
-from queued.storage import claimed, queues, ready
+from queued.storage import claimed, expiries, queues, ready, unique
 from queued.storage.claimed import CRASH_POLICY
 from queued.storage.store import Bell
 from queued.telemetry import emit
@@ -471,9 +472,40 @@ class Worker(Role):
     def _hand_out(self, found: list[ClaimedJob], now: float) -> int:
         """Give claimed jobs to the runner, and those whose process crashed before a place in the queue to run alone."""
         assert self._main is not None
+        taken = len(found)
+        found = self._admit(found, now)
         self._waiting_alone.extend((job, now) for job in found if job.counters.get(CRASH_POLICY))
         self._deliver(self._main, [job for job in found if not job.counters.get(CRASH_POLICY)], time.monotonic())
-        return len(found)
+        return taken
+
+    def _admit(self, found: list[ClaimedJob], now: float) -> list[ClaimedJob]:
+        """The jobs that may start: not those whose time is over. Jobs that are unique until they start free their keys."""
+        starting = [job.id for job in found if job.ties & (UNTIL_START | EXPIRING)]
+        if not starting:
+            return found
+        lapsed: set[int] = set()
+        refusal: DatabaseError | None = None
+        try:
+            with self.store.transaction() as session:
+                unique.started(session, starting)
+                lapsed = expiries.start(session, starting)
+        except DatabaseError as error:
+            # None of these may start without it; they go back, as soon as that can be said.
+            refusal = error
+        admitted = []
+        failure = Failure(expiries.EXPIRED, expiries.WHY_EXPIRED)
+        for job in found:
+            if refusal is not None and job.ties & (UNTIL_START | EXPIRING):
+                self._outbox.add(Ended(job.id, job.lease, job.class_name, "released", now, ties=job.ties))
+            elif job.id in lapsed:
+                self._outbox.add(
+                    Ended(job.id, job.lease, job.class_name, "discarded", now, failure=failure, ties=job.ties)
+                )
+            else:
+                admitted.append(job)
+        if refusal is not None:
+            self.outage.failed(refusal)
+        return admitted
 
     def _deliver(self, station: Station, jobs: list[ClaimedJob], now: float) -> None:
         for job in station.deliver(jobs, now):
@@ -669,6 +701,8 @@ def new_job(frame: Mapping[str, Any]) -> NewJob:
         wait=frame.get("wait"),
         options=frame.get("options"),
         limits=tuple(Limit(**limit) for limit in frame.get("limits") or ()),
+        unique=Unique(**frame["unique"]) if frame.get("unique") else None,
+        expires=frame.get("expires"),
     )
 
 

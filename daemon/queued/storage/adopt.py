@@ -57,7 +57,7 @@ def submit(connection: Any, jobs: Sequence[NewJob], schema: str = "queued") -> S
         messages = _announcement(written.arrivals)
         if messages:
             session.notify(schema, messages)
-        return Stored(written.ids, written.arrivals)
+        return Stored(written.ids, written.arrivals, written.notes)
 
 
 @contextmanager
@@ -77,8 +77,10 @@ def adopt(connection: Any, schema: str = "queued") -> Iterator[Session]:
         translate(error, psycopg)
 
 
-async def aenqueue(connection: Any, jobs: Sequence[NewJob], schema: str = "queued") -> list[int]:
-    """As `enqueue`, for psycopg's AsyncConnection and SQLAlchemy's AsyncConnection and AsyncSession."""
+async def asubmit(connection: Any, jobs: Sequence[NewJob], schema: str = "queued") -> Stored:
+    """As `submit`, for psycopg's AsyncConnection and SQLAlchemy's AsyncConnection and AsyncSession."""
+    if not jobs:
+        return Stored([], [])
     raw = await _async_driver_connection(connection)
     psycopg = _psycopg_of(raw)
     if psycopg is None or not isinstance(raw, psycopg.AsyncConnection):
@@ -90,7 +92,7 @@ async def aenqueue(connection: Any, jobs: Sequence[NewJob], schema: str = "queue
             messages = _announcement(written.arrivals)
             if messages:
                 await cursor.execute(NOTIFY, notification(schema, messages))
-            return written.ids
+            return Stored(written.ids, written.arrivals, written.notes)
     except psycopg.Error as error:
         translate(error, psycopg)
 
@@ -124,7 +126,7 @@ def _announcement(arrivals: Sequence[Arrival]) -> list[tuple[str, str]]:
 
 
 def is_async(connection: Any) -> bool:
-    """Whether `aenqueue` is the one for this connection."""
+    """Whether `asubmit` is the one for this connection."""
     if any(
         kind.__name__ in {"AsyncConnection", "AsyncSession", "async_scoped_session"}
         for kind in type(connection).__mro__

@@ -86,6 +86,7 @@ def end(session: Session, outcomes: Sequence[Outcome], worker: Worker) -> tuple[
     written = jobs_table.write(session, enqueued)
     report.arrivals += written.arrivals
     moves.entrants += written.moves.entrants
+    moves.over += written.moves.over
     moves.sizes |= written.moves.sizes
     return report, moves
 
@@ -260,7 +261,7 @@ def _crash_one(
 
 def _put_failed(session: Session, claim: Row, failure: Failure, moves: ties.Moves) -> None:
     if claim["ties"]:
-        moves.left.append(claim["job_id"])
+        moves.failed.append(claim["job_id"])
     session.run(
         "failed.put",
         job_id=claim["job_id"],

@@ -6,12 +6,12 @@ down in steps that a sync and an async connection can both run, and then let in.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from queued.domain.jobs import Arrival, Entrant, NewJob, Stored
-from queued.storage import ties
+from queued.domain.jobs import Arrival, Entrant, NewJob, Note, Stored
+from queued.storage import limits, ties, unique
 from queued.storage.session import Row, Session, listed
 from queued.storage.sql import Dialect
 
@@ -26,6 +26,7 @@ class Written:
     ids: list[int]
     arrivals: list[Arrival]
     moves: ties.Moves = field(default_factory=ties.Moves)
+    notes: dict[int, Note] = field(default_factory=dict)
 
 
 def parameters(dialect: Dialect, jobs: Sequence[NewJob]) -> dict[str, Any]:
@@ -63,7 +64,8 @@ def submit(session: Session, jobs: Sequence[NewJob]) -> Stored:
     written = write(session, jobs)
     settled = ties.settle(session, written.moves)
     discarded = set(settled.discarded)
-    notes: dict[int, Any] = {n: "discarded" for n, job_id in enumerate(written.ids) if job_id in discarded}
+    notes = dict(written.notes)
+    notes.update({n: "discarded" for n, job_id in enumerate(written.ids) if job_id in discarded and n not in notes})
     return Stored(written.ids, [*written.arrivals, *settled.arrivals], notes)
 
 
@@ -71,56 +73,103 @@ def write(session: Session, jobs: Sequence[NewJob], deferred: bool = False) -> W
     """Store jobs; those with ties are due in `moves`, for a transaction that has more to settle. `deferred`: see `writing`."""
     if not jobs:
         return Written([], [])
-    steps = writing(session.dialect, jobs, deferred)
+    arrivals: list[Arrival] = []
+
+    def end_blocked(ids: list[int]) -> list[int]:
+        settled = limits.settle(session, limits.Changes(ends=ids))
+        arrivals.extend(settled.arrivals)
+        return settled.ended
+
+    steps = writing(session.dialect, jobs, deferred, None if deferred else end_blocked)
     name, params = next(steps)
     while True:
         try:
             name, params = steps.send(session.all(name, **params))
         except StopIteration as end:
             written: Written = end.value
+            written.arrivals += arrivals
             return written
 
 
-def writing(dialect: Dialect, jobs: Sequence[NewJob], deferred: bool = False) -> Steps:
+def writing(
+    dialect: Dialect, jobs: Sequence[NewJob], deferred: bool = False, end_blocked: unique.EndBlocked | None = None
+) -> Steps:
     """The statements that store jobs.
 
-    With `deferred` jobs with ties are scheduled for at once, and a dispatcher lets them in: for a transaction that is not ours and
+    With `deferred` jobs with limits are scheduled for at once, and a dispatcher lets them in: for a transaction that is not ours,
     may last, and must not hold the lock on a key that workers need.
     """
-    tied = [job for job in jobs if job.ties]
-    plain = [job for job in jobs if not job.ties] if tied else jobs
+    special = [job for job in jobs if not job.plain]
+    plain = [job for job in jobs if job.plain] if special else jobs
     written = Written([], [])
     if plain:
         rows = yield storing(dialect, plain)
         written.ids, written.arrivals = receipts(rows)
-    if not tied:
+    if not special:
         return written
-    rows = yield "jobs.store", parameters(dialect, tied)
-    ids = [row["id"] for row in rows]
-    limits = [
-        (job_id, limit.key, limit.capacity, limit.duration, limit.on_conflict)
-        for job_id, job in zip(ids, tied, strict=True)
+    rows = yield "jobs.store", parameters(dialect, special)
+    stored = [(row["id"], job) for row, job in zip(rows, special, strict=True)]
+    lies_ahead = {row["id"] for row in rows if row["lies_ahead"]}
+    taken = unique.Taken()
+    if any(job.unique is not None for job in special):
+        taken = yield from unique.taking(dialect, stored, end_blocked)
+    kept = [(job_id, job) for job_id, job in stored if job_id not in taken.refused]
+    noted = [
+        (job_id, limit.key, limit.capacity, seconds(limit.duration), limit.on_conflict)
+        for job_id, job in kept
         for limit in job.limits
     ]
-    yield "limits.note", listed(dialect, limits, "ids", "keys", "capacities", "durations", "on_conflicts")
+    if noted:
+        yield "limits.note", listed(dialect, noted, "ids", "keys", "capacities", "durations", "on_conflicts")
+    expiring = [(job_id, float(job.expires)) for job_id, job in kept if job.expires is not None]
+    if expiring:
+        yield "expiries.note", listed(dialect, expiring, "ids", "seconds")
     later = [
-        (row["id"], job.queue, job.priority, job.ties)
-        for row, job in zip(rows, tied, strict=True)
-        if deferred or row["lies_ahead"]
+        (job_id, job.queue, job.priority, job.ties)
+        for job_id, job in kept
+        if job_id in lies_ahead or (deferred and job.limits)
     ]
     if later:
         yield "scheduled.put_new", listed(dialect, later, "ids", "queues", "priorities", "ties")
         written.arrivals.append(Arrival("", 0, 0))
     waiting = {job_id for job_id, *_ in later}
-    written.moves.entrants = [
-        Entrant(job_id, job.queue, job.priority, 1, job.ties)
-        for job_id, job in zip(ids, tied, strict=True)
-        if job_id not in waiting
-    ]
-    written.moves.sizes = {limit.key: limit.capacity for job in tied for limit in job.limits}
-    plain_ids, tied_ids = iter(written.ids), iter(ids)
-    written.ids = [next(tied_ids if job.ties else plain_ids) for job in jobs]
+    entrants = [Entrant(job_id, job.queue, job.priority, 1, job.ties) for job_id, job in kept if job_id not in waiting]
+    if deferred:
+        # None of these has limits, and the key that they want they have.
+        put = [(e.job_id, e.queue, e.priority, e.attempt, e.ties) for e in entrants]
+        if put:
+            names = ("ids", "queues", "priorities", "attempts", "ties")
+            rows = yield "ready.put_many", listed(dialect, put, *names)
+            written.arrivals += [Arrival(row["queue"], row["priority"], row["seq"]) for row in rows]
+        if taken.replaced:
+            yield "limits.forget", {"ids": taken.replaced}
+            yield "unique.forget", {"ids": taken.replaced}
+            yield "expiries.forget", {"ids": taken.replaced}
+    else:
+        written.moves.entrants = entrants
+        written.moves.over = taken.replaced
+        written.moves.sizes = {limit.key: limit.capacity for _, job in kept for limit in job.limits}
+    _merge(jobs, stored, taken.refused, written)
     return written
+
+
+def seconds(value: float | None) -> float | None:
+    """A list of them must hold numbers of one kind, or PostgreSQL's driver refuses it."""
+    return None if value is None else float(value)
+
+
+def _merge(
+    jobs: Sequence[NewJob], stored: Sequence[tuple[int, NewJob]], refused: Mapping[int, int], written: Written
+) -> None:
+    """The ids in the order of the jobs; a refused one has the id of the job that holds its key, and a note."""
+    plain_ids, special_ids = iter(written.ids), iter([job_id for job_id, _ in stored])
+    ids = [next(plain_ids if job.plain else special_ids) for job in jobs]
+    for n, (job_id, job) in enumerate(zip(ids, jobs, strict=True)):
+        if job_id in refused and job.unique is not None:
+            holder = refused[job_id]
+            ids[n] = refused.get(holder, holder)
+            written.notes[n] = "refused" if job.unique.on_conflict == "raise" else "existing"
+    written.ids = ids
 
 
 def storing(dialect: Dialect, jobs: Sequence[NewJob]) -> tuple[str, dict[str, Any]]:

@@ -7,7 +7,7 @@ the same moment ends up on one side only: the row that a DELETE returns decides,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, cast
 
 from queued.domain.jobs import Arrival, State
@@ -47,7 +47,7 @@ def retry(session: Session, ids: Sequence[int]) -> Acted:
     for row in session.all("operators.retry", ids=list(ids)):
         acted.done.append(row["job_id"])
         if row["seq"] is None:
-            moves.entrants.append(ties.entrant(row))
+            moves.entrants.append(replace(ties.entrant(row), failed_before=True))
         else:
             acted.arrivals.append(Arrival(row["queue"], row["priority"], row["seq"]))
     acted.arrivals += ties.settle(session, moves).arrivals

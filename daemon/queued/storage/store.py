@@ -98,7 +98,7 @@ class Store:
         """As `enqueue`, and tells which of the jobs a conflict has discarded."""
         if not jobs:
             return Stored([], [])
-        opened = self.transaction() if any(job.ties for job in jobs) else self.statement()
+        opened = self.transaction() if any(not job.plain for job in jobs) else self.statement()
         with opened as session:
             stored = jobs_table.submit(session, jobs)
         self.ring(stored.arrivals)

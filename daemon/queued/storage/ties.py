@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from queued.domain.jobs import LIMITED, Arrival, Entrant
-from queued.storage import limits
+from queued.domain.jobs import LIMITED, UNIQUE, Arrival, Entrant
+from queued.storage import limits, unique
 from queued.storage.session import Row, Session, listed
 
 
@@ -19,15 +19,17 @@ class Moves:
 
     #: They are about to become ready; none of the state tables holds them.
     entrants: list[Entrant] = field(default_factory=list)
-    #: They failed, or wait for a retry.
+    #: They wait for a retry.
     left: list[int] = field(default_factory=list)
+    #: They failed.
+    failed: list[int] = field(default_factory=list)
     #: They ended for good.
     over: list[int] = field(default_factory=list)
     #: What the newest enqueue says of the size of keys.
     sizes: dict[str, int] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.entrants or self.left or self.over)
+        return bool(self.entrants or self.left or self.failed or self.over)
 
 
 @dataclass(slots=True)
@@ -44,6 +46,10 @@ def settle(session: Session, moves: Moves, ends: Sequence[int] = (), end_state: 
     settled = Settled()
     if not moves and not ends:
         return settled
+    again = [entrant.job_id for entrant in moves.entrants if entrant.failed_before and entrant.ties & UNIQUE]
+    unique.settle(session, moves.over, moves.failed, again)
+    if moves.over:
+        session.run("expiries.forget", ids=moves.over)
     limited = [entrant for entrant in moves.entrants if entrant.ties & LIMITED]
     free = [entrant for entrant in moves.entrants if not entrant.ties & LIMITED]
     if free:
@@ -52,10 +58,15 @@ def settle(session: Session, moves: Moves, ends: Sequence[int] = (), end_state: 
             "ready.put_many", **listed(session.dialect, rows, "ids", "queues", "priorities", "attempts", "ties")
         )
         settled.arrivals += [Arrival(row["queue"], row["priority"], row["seq"]) for row in put]
-    found = limits.settle(session, limits.Changes(limited, moves.left, moves.over, moves.sizes, list(ends), end_state))
+    changes = limits.Changes(limited, [*moves.left, *moves.failed], moves.over, moves.sizes, list(ends), end_state)
+    found = limits.settle(session, changes)
     settled.arrivals += found.arrivals
     settled.discarded = found.refused
     settled.ended = found.ended
+    gone = [*found.refused, *found.ended]
+    if gone:
+        unique.settle(session, gone, (), ())
+        session.run("expiries.forget", ids=gone)
     return settled
 
 

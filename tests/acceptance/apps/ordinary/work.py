@@ -244,3 +244,24 @@ def fail_alone(key: str) -> None:
     with ledger.attempt(this().id):
         time.sleep(0.02)
         raise NoLuckError("nothing went well")
+
+
+@queued.job(unique=queued.unique(lambda key, seconds=0.0: key))
+def once(key: str, seconds: float = 0.0) -> None:
+    """Run for some time, and none of its key is wanted until it has ended."""
+    with ledger.attempt(this().id):
+        time.sleep(seconds)
+
+
+@queued.job(unique=queued.unique(until="start", on_conflict="raise"))
+def once_waiting(key: str) -> None:
+    """Wait in one copy only; see itself enqueued again while it runs."""
+    with ledger.attempt(this().id):
+        ledger.note("told", this().id, existing=once_waiting.set(wait=3600).enqueue(key).existing)
+
+
+@queued.job(expires=0.5)
+def in_time(label: str) -> None:
+    """Start soon or not at all."""
+    with ledger.attempt(this().id, label=label):
+        pass

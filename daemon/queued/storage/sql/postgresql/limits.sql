@@ -30,7 +30,7 @@ WHERE l.job_id = ANY(:ids) AND s.key = l.key AND s.job_id = l.job_id
 
 -- name: forget
 -- Jobs that are over have no limits any more.
-DELETE FROM queued.job_limits WHERE job_id = ANY(:ids)
+DELETE FROM queued.job_limits WHERE job_id = ANY(:ids) RETURNING job_id
 
 -- name: block
 -- Put jobs in line, each for one of its keys.

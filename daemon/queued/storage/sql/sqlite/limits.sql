@@ -35,7 +35,7 @@ DELETE FROM queued.slots WHERE (key, job_id) IN (
 
 -- name: forget
 -- Jobs that are over have no limits any more.
-DELETE FROM queued.job_limits WHERE job_id IN (SELECT value FROM json_each(:ids))
+DELETE FROM queued.job_limits WHERE job_id IN (SELECT value FROM json_each(:ids)) RETURNING job_id
 
 -- name: block
 -- Put jobs in line, each for one of its keys.

@@ -39,3 +39,25 @@ CREATE TABLE queued.blocked (
   blocked_at  timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX blocked_line ON queued.blocked (key, priority, job_id);
+
+-- Keys of unique jobs that are taken: by whom, and until when if that does not depend on the job.
+CREATE TABLE queued.unique_keys (
+  key         text PRIMARY KEY,
+  job_id      bigint NOT NULL,
+  expires_at  timestamptz
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX unique_keys_expiry ON queued.unique_keys (expires_at) WHERE expires_at IS NOT NULL;
+
+-- The key of a job that holds it until its start or its end; kept until it ends.
+CREATE TABLE queued.job_uniques (
+  job_id  bigint PRIMARY KEY,
+  key     text NOT NULL,
+  until   text NOT NULL CHECK (until IN ('start', 'finish'))
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+
+-- Until when a job must have started; kept until it starts.
+CREATE TABLE queued.expiries (
+  job_id      bigint PRIMARY KEY,
+  expires_at  timestamptz NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX expiries_at ON queued.expiries (expires_at);

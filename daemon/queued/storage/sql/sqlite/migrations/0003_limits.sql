@@ -38,3 +38,25 @@ CREATE TABLE queued_blocked (
   blocked_at  INTEGER NOT NULL DEFAULT {now}
 );
 CREATE INDEX queued_blocked_line ON queued_blocked (key, priority, job_id);
+
+-- Keys of unique jobs that are taken: by whom, and until when if that does not depend on the job.
+CREATE TABLE queued_unique_keys (
+  key         TEXT PRIMARY KEY,
+  job_id      INTEGER NOT NULL,
+  expires_at  INTEGER
+) WITHOUT ROWID;
+CREATE INDEX queued_unique_keys_expiry ON queued_unique_keys (expires_at) WHERE expires_at IS NOT NULL;
+
+-- The key of a job that holds it until its start or its end; kept until it ends.
+CREATE TABLE queued_job_uniques (
+  job_id  INTEGER PRIMARY KEY,
+  key     TEXT NOT NULL,
+  until   TEXT NOT NULL CHECK (until IN ('start', 'finish'))
+);
+
+-- Until when a job must have started; kept until it starts.
+CREATE TABLE queued_expiries (
+  job_id      INTEGER PRIMARY KEY,
+  expires_at  INTEGER NOT NULL
+);
+CREATE INDEX queued_expiries_at ON queued_expiries (expires_at);
