@@ -143,11 +143,13 @@ def test_every_command_in_the_readme_exists_with_its_options() -> None:
 
 
 def test_every_name_in_json_is_in_the_manual(ctl: Program, store: Store, worker: Hand) -> None:  # noqa: F811
+    from queued.domain.batches import NewBatch, stored_callback
     from queued.domain.jobs import NewJob
     from queued.domain.limits import Limit
 
     failed, ready = store.enqueue([NewJob("app.a"), NewJob("app.b", queue="mail")])
     store.enqueue([NewJob("app.c", limits=(Limit("key", 1),))])
+    store.submit([NewJob("app.d")], NewBatch(on_finish=stored_callback(NewJob("app.e"))))
     worker.fail(failed)
     described = set(re.findall(r"[a-z_]+", page("queuectl")["JSON OUTPUT"]))
     for words in (
@@ -157,6 +159,8 @@ def test_every_name_in_json_is_in_the_manual(ctl: Program, store: Store, worker:
         ["jobs", "retry", failed, ready],
         ["jobs", "discard", "--state", "ready", "--dry-run"],
         ["locks", "list"],
+        ["batches", "list"],
+        ["batches", "show", 1],
         ["queues", "list"],
         ["queues", "pause", "mail"],
         ["processes"],

@@ -21,6 +21,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from queued.client.after_commit import enqueue_after_commit as enqueue_after_commit
+    from queued.client.batches import Batch as Batch
+    from queued.client.batches import CurrentBatch as CurrentBatch
+    from queued.client.batches import batch as batch
     from queued.client.callbacks import Abort as Abort
     from queued.client.callbacks import everywhere as _everywhere
     from queued.client.context import context as context
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
     from queued.client.sending import aenqueue_many as aenqueue_many
     from queued.client.sending import enqueue_many as enqueue_many
     from queued.domain.errors import ArgumentError as ArgumentError
+    from queued.domain.errors import BatchFinished as BatchFinished
     from queued.domain.errors import ConfigurationError as ConfigurationError
     from queued.domain.errors import DatabaseError as DatabaseError
     from queued.domain.errors import DatabaseMisconfigured as DatabaseMisconfigured
@@ -82,6 +86,7 @@ if TYPE_CHECKING:
 #: lives in this package too, never loads the client. After a colon: the object in that module that has the name.
 _NAMES: dict[str, str] = {
     "queued.client.after_commit": "enqueue_after_commit",
+    "queued.client.batches": "Batch CurrentBatch batch",
     "queued.client.callbacks": "Abort",
     "queued.client.callbacks:everywhere": (
         "after_discard after_enqueue after_perform around_enqueue around_perform before_enqueue before_perform"
@@ -100,8 +105,8 @@ _NAMES: dict[str, str] = {
     "queued.client.route": "configure",
     "queued.client.sending": "aenqueue_many enqueue_many",
     "queued.domain.errors": (
-        "ArgumentError ConfigurationError DatabaseError DatabaseMisconfigured DatabaseUnavailable EnqueueError JobCancelled "
-        "JobCrashed JobFailed JobTimedOut NotUnique QueuedError SchemaTooNew UnknownJob"
+        "ArgumentError BatchFinished ConfigurationError DatabaseError DatabaseMisconfigured DatabaseUnavailable EnqueueError "
+        "JobCancelled JobCrashed JobFailed JobTimedOut NotUnique QueuedError SchemaTooNew UnknownJob"
     ),
 }
 _PLACES = {name: place for place, names in _NAMES.items() for name in names.split()}

@@ -38,7 +38,7 @@ QUEUECTL_EXITS: dict[int, str] = {
     FAILED: "something failed, or an action succeeded for a part of the jobs",
     USAGE: "the command line is wrong",
     UNHEALTHY: "status: something keeps jobs from running",
-    UNKNOWN: "there is no such job",
+    UNKNOWN: "there is no such job or batch",
     REFUSED: "the job's state does not allow the action",
     UNAVAILABLE: "the database cannot be reached",
     INTERNAL: "internal error",

@@ -50,14 +50,14 @@ def queued_parser() -> argparse.ArgumentParser:
 
 def queuectl_parser() -> argparse.ArgumentParser:
     """The command line of `queuectl`."""
-    from queued.cli import jobs, locks, processes, queues, status
+    from queued.cli import batches, jobs, locks, processes, queues, status
 
     common = database_options()
     parser = _program(
         "queuectl", "Look at background jobs and act on them, whether or not a daemon runs.", database_options()
     )
     commands = subcommands(parser)
-    for noun in (status, jobs, queues, locks, processes):
+    for noun in (status, jobs, queues, locks, batches, processes):
         noun.add(commands, common)
     return parser
 

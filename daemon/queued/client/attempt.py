@@ -59,7 +59,12 @@ class Attempt:
         args, kwargs = decode_call(self._delivery["args"])
         self._running.arguments = args, kwargs
         if self._delivery.get("opts"):
-            stored = parse_options(self._delivery["opts"], json.loads).get("context") or {}
+            options = parse_options(self._delivery["opts"], json.loads)
+            if options.get("batch"):
+                from queued.client.batches import CurrentBatch  # only few jobs have one
+
+                self._running.batch = CurrentBatch.of(options["batch"])
+            stored = options.get("context") or {}
             context = {name: decode_value(value, f"context[{name!r}]") for name, value in stored.items()}
             self._running.context = context
             replace_context(context)

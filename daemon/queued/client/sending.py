@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from contextvars import ContextVar
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from queued.client import route
 from queued.client.arguments import encode_call, encode_value
@@ -29,6 +30,20 @@ MAX_NAME = 255
 MAX_CONTEXT = 64 * 1024
 
 
+class Collector(Protocol):
+    """A batch whose block is open: it takes what is enqueued inside."""
+
+    def collect(self, jobs: Sequence[UnsentJob], connection: Any, at_finish: bool) -> list[EnqueuedJob]:
+        """Take jobs; their handles."""
+
+    async def acollect(self, jobs: Sequence[UnsentJob], connection: Any, at_finish: bool) -> list[EnqueuedJob]:
+        """As `collect`, from a coroutine."""
+
+
+#: The batch in whose block this thread or asyncio task is.
+collecting: ContextVar[Collector | None] = ContextVar("queued_batch", default=None)
+
+
 def enqueue_many(jobs: Iterable[UnsentJob], *, connection: Any = None, at_finish: bool = False) -> list[EnqueuedJob]:
     """Store many jobs, made by `f.bind(…)`, in one round trip and one transaction; a handle for each, in order.
 
@@ -36,6 +51,9 @@ def enqueue_many(jobs: Iterable[UnsentJob], *, connection: Any = None, at_finish
     with `id` None, and does not keep the others from being stored. A database that fails stores none of them and raises. Options
     of each job hold, as given to `f.set(…).bind(…)`; `connection` is one for all. Enqueue callbacks run for each job.
     """
+    collector = collecting.get()
+    if collector is not None:
+        return collector.collect(list(jobs), connection, at_finish)
     batch = Batch(list(jobs), connection, at_finish)
     with batch:
         batch.stored(batch.finish_later() or route.submit(batch.to_store(), batch.connection))
@@ -46,6 +64,9 @@ async def aenqueue_many(
     jobs: Iterable[UnsentJob], *, connection: Any = None, at_finish: bool = False
 ) -> list[EnqueuedJob]:
     """As `enqueue_many`, for asyncio code: the database is spoken to in a thread. See `Job.aenqueue` for connections."""
+    collector = collecting.get()
+    if collector is not None:
+        return await collector.acollect(list(jobs), connection, at_finish)
     batch = Batch(list(jobs), connection, at_finish)
     with batch:
         batch.stored(batch.finish_later() or await route.asubmit(batch.to_store(), batch.connection))
@@ -54,15 +75,16 @@ async def aenqueue_many(
 
 def enqueue_one(unsent: UnsentJob) -> EnqueuedJob:
     """Store one job; what went wrong is raised."""
-    return _only(enqueue_many([unsent]))
+    return only(enqueue_many([unsent]))
 
 
 async def aenqueue_one(unsent: UnsentJob) -> EnqueuedJob:
     """As `enqueue_one`, without holding up the event loop."""
-    return _only(await aenqueue_many([unsent]))
+    return only(await aenqueue_many([unsent]))
 
 
-def _only(handles: list[EnqueuedJob]) -> EnqueuedJob:
+def only(handles: list[EnqueuedJob]) -> EnqueuedJob:
+    """The handle of one job; what went wrong is raised."""
     if handles[0].error is not None:
         raise handles[0].error
     return handles[0]
@@ -88,15 +110,22 @@ class _Item:
 class Batch:
     """Jobs that are stored together. Inside `with` the `around_enqueue` generators are open."""
 
-    def __init__(self, unsent: Sequence[UnsentJob], connection: Any = None, at_finish: bool = False) -> None:
+    def __init__(
+        self,
+        unsent: Sequence[UnsentJob],
+        connection: Any = None,
+        at_finish: bool = False,
+        batch: int | None = None,
+    ) -> None:
+        self._batch = batch
         self._items = [_Item(one) for one in unsent]
         self.connection = _one_connection(unsent, connection)
-        self._at_finish = _one_answer(unsent, at_finish)
-        if self._at_finish and self.connection is not None:
+        self.at_finish = _one_answer(unsent, at_finish)
+        if self.at_finish and self.connection is not None:
             raise EnqueueError(
                 "at_finish=True and connection= exclude each other: the worker stores the job with this one's end"
             )
-        if self._at_finish and running.get() is None:
+        if self.at_finish and running.get() is None:
             raise EnqueueError(
                 "at_finish=True works only inside a job that is running; leave it out here, or use connection="
             )
@@ -122,7 +151,7 @@ class Batch:
             item.stack = ExitStack()
             for around in arounds:
                 item.arounds.append(item.stack.enter_context(Around(around, item.unsent, swallows=False)))
-        item.new = prepare(item.unsent)
+        item.new = prepare(item.unsent, self._batch)
 
     def to_store(self) -> list[NewJob]:
         """The jobs that passed their callbacks and checks."""
@@ -131,7 +160,7 @@ class Batch:
     def finish_later(self) -> Receipts | None:
         """With `at_finish`: put the jobs with the outcome of the one that is running; None without."""
         now = running.get()
-        if not self._at_finish or now is None:
+        if not self.at_finish or now is None:
             return None
         jobs = self.to_store()
         now.at_finish += [route.as_frame(job) for job in jobs]
@@ -187,8 +216,11 @@ class Batch:
                 item.error = raised
 
 
-def prepare(unsent: UnsentJob) -> NewJob:
-    """The job as it is stored. Raises `EnqueueError`, or `ArgumentError` with the path of the value that cannot be."""
+def prepare(unsent: UnsentJob, batch: int | None = None) -> NewJob:
+    """The job as it is stored, a member of `batch`.
+
+    Raises `EnqueueError`, or `ArgumentError` with the path of the value that cannot be.
+    """
     job, options = unsent.job, unsent.options
     if job.unreachable is not None:
         _refuse_unreachable(job, job.unreachable)
@@ -206,6 +238,7 @@ def prepare(unsent: UnsentJob) -> NewJob:
         limits=limits_of(job.limits, job.name, unsent.args, unsent.kwargs) if job.limits else (),
         unique=job.unique.unique(job.name, unsent.args, unsent.kwargs, arguments) if job.unique is not None else None,
         expires=job.expires,
+        batch=batch,
     )
 
 

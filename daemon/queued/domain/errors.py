@@ -8,7 +8,8 @@
     │   └── SchemaTooNew          a newer release migrated it
     ├── EnqueueError            a job could not be stored
     │   ├── ArgumentError         an argument cannot be stored; names its path
-    │   └── NotUnique             another job holds its unique key
+    │   ├── NotUnique             another job holds its unique key
+    │   └── BatchFinished         its batch has finished, or is not known
     ├── UnknownJob              no job of that name is registered in the application
     ├── UnknownId               no job, queue or process of that id or name
     ├── NotAllowed              the job's state does not allow the action
@@ -70,6 +71,10 @@ class NotUnique(EnqueueError):
     def __init__(self, message: str, job_id: int) -> None:
         self.job_id = job_id
         super().__init__(message)
+
+
+class BatchFinished(EnqueueError):
+    """A job was to join a batch that has finished, or that is not there any more."""
 
 
 class UnknownJob(QueuedError):

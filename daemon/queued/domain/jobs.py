@@ -37,6 +37,7 @@ UNIQUE = 2
 #: The key of a unique job is freed when it starts.
 UNTIL_START = 4
 EXPIRING = 8
+BATCHED = 64
 
 DEFAULT_QUEUE = "default"
 DEFAULT_PRIORITY = 0
@@ -61,18 +62,21 @@ class NewJob:
     unique: Unique | None = None
     #: Seconds from when it is due in which it must have started.
     expires: float | None = None
+    #: The batch that it joins.
+    batch: int | None = None
 
     @property
     def plain(self) -> bool:
         """Whether nothing has to be looked up before the job may be stored and be ready."""
-        return not self.limits and self.unique is None and self.expires is None
+        return not self.limits and self.unique is None and self.expires is None and self.batch is None
 
     @property
     def ties(self) -> int:
         """Which side tables are to know the job."""
         until = self.unique.until if self.unique is not None else None
         unique = {"start": UNIQUE | UNTIL_START, "finish": UNIQUE, None: 0}[until]
-        return (LIMITED if self.limits else 0) | unique | (EXPIRING if self.expires is not None else 0)
+        timed = EXPIRING if self.expires is not None else 0
+        return (LIMITED if self.limits else 0) | unique | timed | (BATCHED if self.batch is not None else 0)
 
 
 @dataclass(slots=True)  # not frozen: that would treble the price of making one, and one is made for each job
@@ -119,6 +123,8 @@ class Stored:
     ids: list[int]
     arrivals: list[Arrival]
     notes: Mapping[int, Note] = field(default_factory=dict)
+    #: The id of the batch that was opened with it.
+    batch: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

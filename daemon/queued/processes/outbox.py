@@ -9,9 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from typing import Any
 
-from queued.domain.errors import DatabaseError, DatabaseUnavailable
+from queued.domain.batches import NewBatch
+from queued.domain.errors import BatchFinished, DatabaseError, DatabaseUnavailable
 from queued.domain.jobs import OUTCOME_KINDS, Arrival, Failure, NewJob, Outcome, OutcomeKind, Stored
 from queued.processes.outage import AWAY
 from queued.storage import claimed, jobs
@@ -31,6 +33,8 @@ class Request:
     number: int
     jobs: tuple[NewJob, ...]
     station: Any
+    #: To be opened for them.
+    batch: NewBatch | None = None
 
 
 @dataclass(slots=True)  # not frozen: that would treble the price of making one, and one is made for each job
@@ -150,7 +154,7 @@ class Outbox:
             report = self._finish(batch)
         except AWAY:
             raise
-        except DatabaseError as error:
+        except (DatabaseError, BatchFinished) as error:
             if len(batch) == 1:
                 self._replace_unstorable(batch[0], error)
                 return
@@ -168,13 +172,13 @@ class Outbox:
             report = self._finish([ended])
         except AWAY:
             raise
-        except DatabaseError as error:
+        except (DatabaseError, BatchFinished) as error:
             self._replace_unstorable(ended, error)
             return
         del self._ended[0]
         self._tell([ended], report)
 
-    def _replace_unstorable(self, ended: Ended, error: DatabaseError) -> None:
+    def _replace_unstorable(self, ended: Ended, error: DatabaseError | BatchFinished) -> None:
         failure = Failure("queued.OutcomeNotStorable", f"the database could not store how this attempt ended: {error}")
         if ended.failure is not None and ended.failure.error_class == failure.error_class:
             # Even the plain sentence is refused: the claim is left for the reaper rather than the worker brought down.
@@ -227,12 +231,12 @@ class Outbox:
 
     def _store_requests(self) -> None:
         while self._requests:
-            batch = list(self._requests)
+            batch = together(self._requests)
             try:
-                stored = self._enqueue([job for request in batch for job in request.jobs])
+                stored = self._enqueue([job for request in batch for job in request.jobs], batch[0].batch)
             except DatabaseUnavailable:
                 raise
-            except DatabaseError as error:
+            except (DatabaseError, BatchFinished) as error:
                 self._refuse_or_split(batch, error)
                 continue
             del self._requests[: len(batch)]
@@ -242,12 +246,14 @@ class Outbox:
                 request.station.runner.send(answer(request, stored, first))
                 first += len(request.jobs)
 
-    def _refuse_or_split(self, batch: Sequence[Request], error: DatabaseError) -> None:
+    def _refuse_or_split(self, batch: Sequence[Request], error: DatabaseError | BatchFinished) -> None:
         for request in batch:
             try:
-                stored = self._enqueue(request.jobs)
+                stored = self._enqueue(request.jobs, request.batch)
             except DatabaseUnavailable:
                 raise
+            except BatchFinished as own:
+                told = {"t": "refused", "r": request.number, "message": str(own), "error": "BatchFinished"}
             except DatabaseError as own:
                 told = {"t": "refused", "r": request.number, "message": str(own if len(batch) > 1 else error)}
             else:
@@ -256,9 +262,16 @@ class Outbox:
             self._requests.remove(request)
             request.station.runner.send(told)
 
-    def _enqueue(self, new: Sequence[NewJob]) -> Stored:
+    def _enqueue(self, new: Sequence[NewJob], opened: NewBatch | None) -> Stored:
         with self._store.transaction() as session:
-            return jobs.submit(session, new)
+            return jobs.submit(session, new, opened)
+
+
+def together(requests: Sequence[Request]) -> list[Request]:
+    """The first of the requests that can go in one transaction: one that opens a batch goes alone."""
+    if requests[0].batch is not None:
+        return [requests[0]]
+    return list(takewhile(lambda request: request.batch is None, requests))
 
 
 def answer(request: Request, stored: Stored, first: int) -> dict[str, Any]:
@@ -266,4 +279,6 @@ def answer(request: Request, stored: Stored, first: int) -> dict[str, Any]:
     places = range(first, first + len(request.jobs))
     told: dict[str, Any] = {"t": "stored", "r": request.number, "ids": [stored.ids[n] for n in places]}
     notes = [[n - first, stored.notes[n]] for n in places if n in stored.notes]
+    if stored.batch is not None:
+        told["batch"] = stored.batch
     return {**told, "notes": notes} if notes else told

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, ClassVar
 
+from queued.domain.batches import NewBatch
 from queued.domain.errors import DatabaseError
 from queued.domain.jobs import EXPIRING, UNTIL_START, Arrival, ClaimedJob, Failure, NewJob, OutcomeKind
 from queued.domain.lanes import Lanes
@@ -227,7 +228,8 @@ class Worker(Role):
                 process=self.name,
             )
         elif kind == "enqueue":
-            self._outbox.request(Request(frame["r"], tuple(new_job(job) for job in frame["jobs"]), station))
+            opened = NewBatch(**frame["batch"]) if frame.get("batch") is not None else None
+            self._outbox.request(Request(frame["r"], tuple(new_job(job) for job in frame["jobs"]), station, opened))
         elif kind == "recalled":
             station.recalled()
             for job_id, lease in frame["jobs"]:
@@ -703,6 +705,7 @@ def new_job(frame: Mapping[str, Any]) -> NewJob:
         limits=tuple(Limit(**limit) for limit in frame.get("limits") or ()),
         unique=Unique(**frame["unique"]) if frame.get("unique") else None,
         expires=frame.get("expires"),
+        batch=frame.get("batch"),
     )
 
 

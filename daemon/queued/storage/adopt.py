@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from queued.domain.batches import NewBatch
 from queued.domain.errors import DatabaseError, DatabaseMisconfigured, DatabaseUnavailable, EnqueueError
 from queued.domain.jobs import Arrival, NewJob, Stored
 from queued.storage import jobs as jobs_table
@@ -46,18 +47,21 @@ def enqueue(connection: Any, jobs: Sequence[NewJob], schema: str = "queued") -> 
     return submit(connection, jobs, schema).ids
 
 
-def submit(connection: Any, jobs: Sequence[NewJob], schema: str = "queued") -> Stored:
-    """As `enqueue`, and tells which of the jobs a conflict has discarded; on PostgreSQL conflicts show after the commit."""
-    if not jobs:
+def submit(connection: Any, jobs: Sequence[NewJob], schema: str = "queued", batch: NewBatch | None = None) -> Stored:
+    """As `enqueue`, and tells which of the jobs a conflict has discarded; on PostgreSQL conflicts show after the commit.
+
+    With `batch` that one is opened for them.
+    """
+    if not jobs and batch is None:
         return Stored([], [])
     with adopt(connection, schema) as session:
         if not isinstance(session, PostgresqlSession):
-            return jobs_table.submit(session, jobs)
-        written = jobs_table.write(session, jobs, deferred=True)
+            return jobs_table.submit(session, jobs, batch)
+        written = jobs_table.write(session, jobs, deferred=True, batch=batch)
         messages = _announcement(written.arrivals)
         if messages:
             session.notify(schema, messages)
-        return Stored(written.ids, written.arrivals, written.notes)
+        return Stored(written.ids, written.arrivals, written.notes, written.batch)
 
 
 @contextmanager
@@ -77,9 +81,11 @@ def adopt(connection: Any, schema: str = "queued") -> Iterator[Session]:
         translate(error, psycopg)
 
 
-async def asubmit(connection: Any, jobs: Sequence[NewJob], schema: str = "queued") -> Stored:
+async def asubmit(
+    connection: Any, jobs: Sequence[NewJob], schema: str = "queued", batch: NewBatch | None = None
+) -> Stored:
     """As `submit`, for psycopg's AsyncConnection and SQLAlchemy's AsyncConnection and AsyncSession."""
-    if not jobs:
+    if not jobs and batch is None:
         return Stored([], [])
     raw = await _async_driver_connection(connection)
     psycopg = _psycopg_of(raw)
@@ -88,17 +94,19 @@ async def asubmit(connection: Any, jobs: Sequence[NewJob], schema: str = "queued
     texts = statements("postgresql", schema)
     try:
         async with _cursor(psycopg.AsyncCursor, raw) as cursor:
-            written = await _awrite(cursor, texts, jobs)
+            written = await _awrite(cursor, texts, jobs, batch)
             messages = _announcement(written.arrivals)
             if messages:
                 await cursor.execute(NOTIFY, notification(schema, messages))
-            return Stored(written.ids, written.arrivals, written.notes)
+            return Stored(written.ids, written.arrivals, written.notes, written.batch)
     except psycopg.Error as error:
         translate(error, psycopg)
 
 
-async def _awrite(cursor: Any, texts: Mapping[str, tuple[str, ...]], jobs: Sequence[NewJob]) -> jobs_table.Written:
-    steps = jobs_table.writing("postgresql", jobs, deferred=True)
+async def _awrite(
+    cursor: Any, texts: Mapping[str, tuple[str, ...]], jobs: Sequence[NewJob], batch: NewBatch | None
+) -> jobs_table.Written:
+    steps = jobs_table.writing("postgresql", jobs, deferred=True, batch=batch)
     name, params = next(steps)
     while True:
         (text,) = texts[name]

@@ -107,7 +107,11 @@ def _end(session: Session, outcomes: Sequence[Outcome], worker: Worker, report: 
             ended_agos=[float(o.ended_ago) for o in outcomes],
         )
     attempts = {row["job_id"]: row["attempt"] for row in ended}
-    moves.over += [row["job_id"] for row in ended if row["ties"]]
+    tied = [row["job_id"] for row in ended if row["ties"]]
+    if tied:
+        done = {outcome.job_id for outcome in outcomes if outcome.kind == "done"}
+        moves.over += tied
+        moves.done += [job_id for job_id in tied if job_id in done]
     for outcome in outcomes:
         if outcome.job_id not in attempts:
             report.stale.append(outcome)

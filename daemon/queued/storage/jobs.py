@@ -7,11 +7,12 @@ down in steps that a sync and an async connection can both run, and then let in.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from queued.domain.batches import Counts, NewBatch
 from queued.domain.jobs import Arrival, Entrant, NewJob, Note, Stored
-from queued.storage import limits, ties, unique
+from queued.storage import batches, limits, ties, unique
 from queued.storage.session import Row, Session, listed
 from queued.storage.sql import Dialect
 
@@ -27,6 +28,7 @@ class Written:
     arrivals: list[Arrival]
     moves: ties.Moves = field(default_factory=ties.Moves)
     notes: dict[int, Note] = field(default_factory=dict)
+    batch: int | None = None
 
 
 def parameters(dialect: Dialect, jobs: Sequence[NewJob]) -> dict[str, Any]:
@@ -59,19 +61,19 @@ def enqueue(session: Session, jobs: Sequence[NewJob]) -> tuple[list[int], list[A
     return stored.ids, stored.arrivals
 
 
-def submit(session: Session, jobs: Sequence[NewJob]) -> Stored:
-    """As `enqueue`, and tells of each job what else became of it than being stored."""
-    written = write(session, jobs)
+def submit(session: Session, jobs: Sequence[NewJob], batch: NewBatch | None = None) -> Stored:
+    """As `enqueue`, and tells of each job what else became of it than being stored. With `batch` that one is opened for them."""
+    written = write(session, jobs, batch=batch)
     settled = ties.settle(session, written.moves)
     discarded = set(settled.discarded)
     notes = dict(written.notes)
     notes.update({n: "discarded" for n, job_id in enumerate(written.ids) if job_id in discarded and n not in notes})
-    return Stored(written.ids, [*written.arrivals, *settled.arrivals], notes)
+    return Stored(written.ids, [*written.arrivals, *settled.arrivals], notes, written.batch)
 
 
-def write(session: Session, jobs: Sequence[NewJob], deferred: bool = False) -> Written:
+def write(session: Session, jobs: Sequence[NewJob], deferred: bool = False, batch: NewBatch | None = None) -> Written:
     """Store jobs; those with ties are due in `moves`, for a transaction that has more to settle. `deferred`: see `writing`."""
-    if not jobs:
+    if not jobs and batch is None:
         return Written([], [])
     arrivals: list[Arrival] = []
 
@@ -80,7 +82,7 @@ def write(session: Session, jobs: Sequence[NewJob], deferred: bool = False) -> W
         arrivals.extend(settled.arrivals)
         return settled.ended
 
-    steps = writing(session.dialect, jobs, deferred, None if deferred else end_blocked)
+    steps = writing(session.dialect, jobs, deferred, None if deferred else end_blocked, batch)
     name, params = next(steps)
     while True:
         try:
@@ -92,20 +94,31 @@ def write(session: Session, jobs: Sequence[NewJob], deferred: bool = False) -> W
 
 
 def writing(
-    dialect: Dialect, jobs: Sequence[NewJob], deferred: bool = False, end_blocked: unique.EndBlocked | None = None
+    dialect: Dialect,
+    jobs: Sequence[NewJob],
+    deferred: bool = False,
+    end_blocked: unique.EndBlocked | None = None,
+    batch: NewBatch | None = None,
 ) -> Steps:
-    """The statements that store jobs.
+    """The statements that store jobs. Raises BatchFinished.
 
     With `deferred` jobs with limits are scheduled for at once, and a dispatcher lets them in: for a transaction that is not ours,
     may last, and must not hold the lock on a key that workers need.
     """
+    opened = None
+    if batch is not None:
+        opened, jobs = yield from batches.opening(batch, jobs)
+    elif any(job.batch is not None for job in jobs):
+        jobs = yield from batches.joining(jobs)
     special = [job for job in jobs if not job.plain]
     plain = [job for job in jobs if job.plain] if special else jobs
-    written = Written([], [])
+    written = Written([], [], batch=opened)
     if plain:
         rows = yield storing(dialect, plain)
         written.ids, written.arrivals = receipts(rows)
     if not special:
+        if batch is not None and opened is not None:
+            yield from _follow(dialect, batch, opened, written)
         return written
     rows = yield "jobs.store", parameters(dialect, special)
     stored = [(row["id"], job) for row, job in zip(rows, special, strict=True)]
@@ -114,6 +127,11 @@ def writing(
     if any(job.unique is not None for job in special):
         taken = yield from unique.taking(dialect, stored, end_blocked)
     kept = [(job_id, job) for job_id, job in stored if job_id not in taken.refused]
+    members = [(job_id, job.batch) for job_id, job in kept if job.batch is not None]
+    if members:
+        yield from batches.enrolling(dialect, members, taken.replaced)
+    elif batch is not None and opened is not None:
+        yield from _follow(dialect, batch, opened, written)
     noted = [
         (job_id, limit.key, limit.capacity, seconds(limit.duration), limit.on_conflict)
         for job_id, job in kept
@@ -142,6 +160,9 @@ def writing(
             rows = yield "ready.put_many", listed(dialect, put, *names)
             written.arrivals += [Arrival(row["queue"], row["priority"], row["seq"]) for row in rows]
         if taken.replaced:
+            held = yield from batches.holding(taken.replaced)
+            callbacks = yield from batches.leaving(held, (), (), taken.replaced)
+            written.arrivals += (yield from writing(dialect, callbacks, deferred=True)).arrivals if callbacks else []
             yield "limits.forget", {"ids": taken.replaced}
             yield "unique.forget", {"ids": taken.replaced}
             yield "expiries.forget", {"ids": taken.replaced}
@@ -151,6 +172,16 @@ def writing(
         written.moves.sizes = {limit.key: limit.capacity for _, job in kept for limit in job.limits}
     _merge(jobs, stored, taken.refused, written)
     return written
+
+
+def _follow(
+    dialect: Dialect, batch: NewBatch, batch_id: int, written: Written
+) -> Generator[tuple[str, dict[str, Any]], list[Row], None]:
+    """A batch without members has finished at once: store what follows it."""
+    yield "batches.finish", {"id": batch_id}
+    callbacks = batches.callbacks(asdict(batch), batch_id, Counts(0))
+    if callbacks:
+        written.arrivals += (yield from writing(dialect, callbacks, deferred=True)).arrivals
 
 
 def seconds(value: float | None) -> float | None:

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from urllib.parse import unquote, urlsplit
 
+from queued.domain.batches import NewBatch
 from queued.domain.errors import DatabaseError, DatabaseMisconfigured
 from queued.domain.jobs import Arrival, NewJob, Stored
 from queued.domain.settings import DatabaseSettings
@@ -94,13 +95,17 @@ class Store:
         """
         return self.submit(jobs).ids
 
-    def submit(self, jobs: Sequence[NewJob]) -> Stored:
-        """As `enqueue`, and tells which of the jobs a conflict has discarded."""
-        if not jobs:
+    def submit(self, jobs: Sequence[NewJob], batch: NewBatch | None = None) -> Stored:
+        """As `enqueue`, and tells which of the jobs a conflict has discarded. With `batch` that one is opened for them.
+
+        Raises BatchFinished too.
+        """
+        if not jobs and batch is None:
             return Stored([], [])
-        opened = self.transaction() if any(not job.plain for job in jobs) else self.statement()
+        several = batch is not None or any(not job.plain for job in jobs)
+        opened = self.transaction() if several else self.statement()
         with opened as session:
-            stored = jobs_table.submit(session, jobs)
+            stored = jobs_table.submit(session, jobs, batch)
         self.ring(stored.arrivals)
         return stored
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from queued.domain.jobs import LIMITED, UNIQUE, Arrival, Entrant
-from queued.storage import limits, unique
+from queued.domain.jobs import BATCHED, LIMITED, UNIQUE, Arrival, Entrant
+from queued.storage import batches, limits, unique
 from queued.storage.session import Row, Session, listed
 
 
@@ -25,6 +25,8 @@ class Moves:
     failed: list[int] = field(default_factory=list)
     #: They ended for good.
     over: list[int] = field(default_factory=list)
+    #: Those of `over` that ended well.
+    done: list[int] = field(default_factory=list)
     #: What the newest enqueue says of the size of keys.
     sizes: dict[str, int] = field(default_factory=dict)
 
@@ -48,6 +50,10 @@ def settle(session: Session, moves: Moves, ends: Sequence[int] = (), end_state: 
         return settled
     again = [entrant.job_id for entrant in moves.entrants if entrant.failed_before and entrant.ties & UNIQUE]
     unique.settle(session, moves.over, moves.failed, again)
+    # Whoever holds a batch may ask for keys of limits, never the other way round: so those that a limit may end come along.
+    refusable = [one.job_id for one in moves.entrants if one.ties & LIMITED and one.ties & BATCHED]
+    held = batches.hold(session, [*moves.over, *moves.failed, *refusable, *ends])
+    callbacks = batches.leave(session, held, moves.done, moves.failed, sorted({*moves.over} - {*moves.done}))
     if moves.over:
         session.run("expiries.forget", ids=moves.over)
     limited = [entrant for entrant in moves.entrants if entrant.ties & LIMITED]
@@ -67,6 +73,11 @@ def settle(session: Session, moves: Moves, ends: Sequence[int] = (), end_state: 
     if gone:
         unique.settle(session, gone, (), ())
         session.run("expiries.forget", ids=gone)
+        callbacks += batches.leave(session, held, (), (), gone)
+    if callbacks:
+        from queued.storage import jobs  # which settles what it stores, but not these: they wait for nobody
+
+        settled.arrivals += jobs.write(session, callbacks, deferred=True).arrivals
     return settled
 
 
