@@ -19,6 +19,7 @@ from queued.domain.lanes import Lanes
 from queued.domain.limits import Limit
 from queued.domain.pace import Pace
 from queued.domain.queues import Selector
+from queued.domain.rates import Rate
 from queued.domain.settings import Settings, WorkerSettings
 from queued.domain.unique import Unique
 from queued.processes import slots
@@ -707,6 +708,7 @@ def new_job(frame: Mapping[str, Any]) -> NewJob:
         limits=tuple(Limit(**limit) for limit in frame.get("limits") or ()),
         unique=Unique(**frame["unique"]) if frame.get("unique") else None,
         expires=frame.get("expires"),
+        rate=Rate(**frame["rate"]) if frame.get("rate") else None,
     )
 
 

@@ -96,8 +96,8 @@ def writing(
 ) -> Steps:
     """The statements that store jobs.
 
-    With `deferred` jobs with limits are scheduled for at once, and a dispatcher lets them in: for a transaction that is not ours,
-    may last, and must not hold the lock on a key that workers need.
+    With `deferred` jobs with limits of any kind are scheduled for at once, and a dispatcher lets them in: for a transaction that is
+    not ours, may last, and must not hold the lock on a key that workers need.
     """
     special = [job for job in jobs if not job.plain]
     plain = [job for job in jobs if job.plain] if special else jobs
@@ -124,10 +124,15 @@ def writing(
     expiring = [(job_id, float(job.expires)) for job_id, job in kept if job.expires is not None]
     if expiring:
         yield "expiries.note", listed(dialect, expiring, "ids", "seconds")
+    rated = [
+        (job_id, job.rate.key, job.rate.starts, float(job.rate.period)) for job_id, job in kept if job.rate is not None
+    ]
+    if rated:
+        yield "rates.note", listed(dialect, rated, "ids", "keys", "starts", "periods")
     later = [
         (job_id, job.queue, job.priority, job.ties)
         for job_id, job in kept
-        if job_id in lies_ahead or (deferred and job.limits)
+        if job_id in lies_ahead or (deferred and (job.limits or job.rate))
     ]
     if later:
         yield "scheduled.put_new", listed(dialect, later, "ids", "queues", "priorities", "ties")
@@ -135,7 +140,7 @@ def writing(
     waiting = {job_id for job_id, *_ in later}
     entrants = [Entrant(job_id, job.queue, job.priority, 1, job.ties) for job_id, job in kept if job_id not in waiting]
     if deferred:
-        # None of these has limits, and the key that they want they have.
+        # None of these has limits of any kind, and the key that they want they have.
         put = [(e.job_id, e.queue, e.priority, e.attempt, e.ties) for e in entrants]
         if put:
             names = ("ids", "queues", "priorities", "attempts", "ties")
@@ -145,6 +150,7 @@ def writing(
             yield "limits.forget", {"ids": taken.replaced}
             yield "unique.forget", {"ids": taken.replaced}
             yield "expiries.forget", {"ids": taken.replaced}
+            yield "rates.forget", {"ids": taken.replaced}
     else:
         written.moves.entrants = entrants
         written.moves.over = taken.replaced

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from queued.domain.jobs import LIMITED, UNIQUE, Arrival, Entrant
-from queued.storage import limits, unique
+from queued.domain.jobs import LIMITED, RATED, UNIQUE, Arrival, Entrant
+from queued.storage import limits, rates, unique
 from queued.storage.session import Row, Session, listed
 
 
@@ -50,8 +50,16 @@ def settle(session: Session, moves: Moves, ends: Sequence[int] = (), end_state: 
     unique.settle(session, moves.over, moves.failed, again)
     if moves.over:
         session.run("expiries.forget", ids=moves.over)
-    limited = [entrant for entrant in moves.entrants if entrant.ties & LIMITED]
-    free = [entrant for entrant in moves.entrants if not entrant.ties & LIMITED]
+        session.run("rates.forget", ids=moves.over)
+    entrants = moves.entrants
+    rated = [entrant for entrant in entrants if entrant.ties & RATED]
+    if rated:
+        due, others_wait = rates.settle(session, rated)
+        entrants = [entrant for entrant in entrants if not entrant.ties & RATED or entrant.job_id in due]
+        if others_wait:
+            settled.arrivals.append(Arrival("", 0, 0))
+    limited = [entrant for entrant in entrants if entrant.ties & LIMITED]
+    free = [entrant for entrant in entrants if not entrant.ties & LIMITED]
     if free:
         rows = [(e.job_id, e.queue, e.priority, e.attempt, e.ties) for e in free]
         put = session.all(
@@ -67,6 +75,7 @@ def settle(session: Session, moves: Moves, ends: Sequence[int] = (), end_state: 
     if gone:
         unique.settle(session, gone, (), ())
         session.run("expiries.forget", ids=gone)
+        session.run("rates.forget", ids=gone)
     return settled
 
 
