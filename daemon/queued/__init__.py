@@ -50,8 +50,10 @@ if TYPE_CHECKING:
     from queued.client.jobs import UnsentJob as UnsentJob
     from queued.client.jobs import job as job
     from queued.client.limiting import ConcurrencyLimit as ConcurrencyLimit
+    from queued.client.limiting import RateLimit as RateLimit
     from queued.client.limiting import UniqueJob as UniqueJob
     from queued.client.limiting import limits_concurrency as limits_concurrency
+    from queued.client.limiting import rate_limit as rate_limit
     from queued.client.limiting import unique as unique
     from queued.client.policies import discard_on as discard_on
     from queued.client.policies import retry_on as retry_on
@@ -100,7 +102,7 @@ _NAMES: dict[str, str] = {
     ),
     "queued.client.interrupts": "JobInterrupted",
     "queued.client.jobs": "EnqueuedJob Job UnsentJob job",
-    "queued.client.limiting": "ConcurrencyLimit UniqueJob limits_concurrency unique",
+    "queued.client.limiting": "ConcurrencyLimit RateLimit UniqueJob limits_concurrency rate_limit unique",
     "queued.client.policies": "discard_on retry_on",
     "queued.client.route": "configure",
     "queued.client.sending": "aenqueue_many enqueue_many",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-from collections import Counter
 from types import ModuleType
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from acceptance.conftest import COMBINATIONS, Serve
 from acceptance.service import Service, is_alive, kill
 from fixtures.daemon import registered
+from queued.processes.supervisor import ONE_REQUEST
 
 SETTINGS = {"settings": {"interrupt_grace": 0.5}}
 ALONE = [{"threads": 1, "polling_interval": 0.1}]
@@ -240,13 +240,14 @@ def test_an_immediate_stop_waits_for_nobody_and_loses_nothing(
     else:
         service.daemon.signal(signal.SIGTERM)
         service.daemon.wait_for_log("Stopping")
+        time.sleep(ONE_REQUEST)  # nearer to each other two TERM are one
         service.daemon.signal(signal.SIGTERM)
     service.daemon.wait(15)
     assert time.monotonic() - began < 6
     assert service.daemon.processes() == []
-    left = Counter((service.job(job).state, service.job(job).attempt) for job in ids)
-    # Processes of a fork mode are killed: what ran is settled by the next start, in any case nothing is lost.
-    assert set(left) <= {("ready", 1), ("running", 1), ("ready", 2)}, left
+    for job in ids:
+        found = service.job(job)
+        assert (found.state, found.attempt, found.attempts) == ("ready", 1, ()), service.report()
 
 
 def after(service: Service, work: ModuleType) -> bool:

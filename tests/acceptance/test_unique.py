@@ -1,4 +1,4 @@
-"""Unique jobs, and jobs that must start in time, through the real daemon."""
+"""Unique jobs, jobs that must start in time, and jobs that take turns, through the real daemon."""
 
 from __future__ import annotations
 
@@ -57,3 +57,12 @@ def test_a_job_that_could_not_start_in_time_is_discarded_and_says_why(
     assert found.failure is not None
     assert found.failure.error_class == "queued.JobExpired"
     assert late not in service.ledger.jobs("start")
+
+
+def test_no_more_start_in_a_period_than_the_rate_says(service: Service, work: ModuleType, label: str) -> None:
+    jobs = service.enqueue(*[work.fetch.bind(label) for _ in range(6)])
+    service.wait_all(jobs)
+    starts = sorted(entry["at"] for entry in service.ledger.entries("start") if entry["job"] in jobs)
+    # A turn is when a job becomes ready; how long its start takes from there may differ a little.
+    assert all(later - earlier > 0.5 for earlier, later in zip(starts, starts[2:], strict=False))
+    assert starts[-1] - starts[0] > 1.5

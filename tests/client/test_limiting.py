@@ -12,6 +12,7 @@ from queued.client.sending import prepare
 from queued.domain.errors import ConfigurationError, EnqueueError
 from queued.domain.jobs import NewJob
 from queued.domain.limits import Limit
+from queued.domain.rates import Rate
 from queued.domain.unique import Unique
 
 
@@ -67,6 +68,7 @@ def test_ties_say_which_tables_know_the_job() -> None:
     assert prepared(unique=queued.unique()).ties == 2
     assert prepared(unique=queued.unique(until="start")).ties == 6
     assert prepared(expires=5).ties == 8
+    assert prepared(rate=queued.rate_limit(3, per=60)).ties == 16
     by_period = prepared(unique=queued.unique(period=5))
     assert (by_period.ties, by_period.plain) == (0, False)
 
@@ -103,11 +105,28 @@ def test_a_uniqueness_that_cannot_be_is_refused_with_what_is_wrong(options: dict
         queued.unique(**options)
 
 
+@pytest.mark.parametrize(
+    ("starts", "per", "words"),
+    [(0, 1, "0 must be"), (1001, 1, "1 to 1000"), (1, 0, "per=0"), (1, None, "per=None"), (True, 1, "True must be")],
+)
+def test_a_rate_that_cannot_be_is_refused_with_what_is_wrong(starts: Any, per: Any, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        queued.rate_limit(starts, per=per)
+
+
+def test_a_rate_is_stored_with_its_key() -> None:
+    assert prepared("a", rate=queued.rate_limit(3, per=timedelta(minutes=1), key=lambda host: host)).rate == Rate(
+        "app.work/a", 3, 60.0
+    )
+
+
 def test_options_that_are_no_declarations_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="limits_concurrency"):
         prepared(limits=[1])
     with pytest.raises(ConfigurationError, match=r"queued\.unique"):
         prepared(unique=True)
+    with pytest.raises(ConfigurationError, match="rate_limit"):
+        prepared(rate=10)
     with pytest.raises(EnqueueError, match="expires=0"):
         prepared(expires=0)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -13,10 +15,11 @@ import pytest
 from fixtures.supervised import make_settings
 from queued.domain.jobs import Failure, NewJob
 from queued.domain.settings import DispatcherSettings, Settings, WorkerSettings
-from queued.processes import recovery
+from queued.processes import recovery, station
 from queued.processes.dispatcher import Dispatcher
 from queued.processes.outbox import Ended
 from queued.processes.role import Liveness
+from queued.processes.runner_process import RunnerProcess
 from queued.processes.station import Delivery
 from queued.processes.wakeup import Wakeup
 from queued.processes.worker import Worker
@@ -142,3 +145,25 @@ def test_a_worker_that_has_told_everything_leaves_no_file(worker: Worker, store:
     os.makedirs(worker.settings.runtime_directory)
     worker.close()
     assert os.listdir(worker.settings.runtime_directory) == []
+
+
+def test_a_fork_server_that_hangs_is_waited_for_once_a_turn(
+    worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(station, "START_PATIENCE", 0.3)
+    worker.store.enqueue([NewJob("a"), NewJob("b"), NewJob("c")])
+    worker._search(time.monotonic())
+    now = time.monotonic()
+    worker._waiting_alone.extend((job, now) for job in worker._take_ready(3))
+    with socket.socket(socket.AF_UNIX) as listener, tempfile.TemporaryDirectory() as directory:
+        listener.bind(f"{directory}/socket")
+        listener.listen(8)
+        os.symlink(f"{directory}/socket", tmp_path / "no-application")
+        ours, theirs = socket.socketpair()
+        server, _ = socket.socketpair()
+        worker._main = station.Station(RunnerProcess(ours, server, str(tmp_path / "slots"), "main"), 1, alone=False)
+        worker._open_stations(now)
+        theirs.close()
+    assert time.monotonic() - now < 0.6
+    assert worker._open_at > time.monotonic()
+    assert len(worker._waiting_alone) == 3

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from random import Random
 
-from queued.domain.jobs import ClaimedJob, Failure, NewJob, Outcome
+from queued.domain.jobs import EXPIRING, UNTIL_START, ClaimedJob, Failure, NewJob, Outcome
 from queued.domain.limits import Limit
-from queued.storage import claimed, limits, operators, queues, scheduled
+from queued.domain.rates import Rate
+from queued.domain.unique import Unique
+from queued.storage import claimed, expiries, limits, operators, queues, scheduled, unique
 from queued.storage.session import Row
 from queued.storage.store import Store
 from storage.conftest import Claimer
@@ -55,7 +57,11 @@ def check(store: Store, capacities: dict[str, int]) -> None:
         own = keys[row["job_id"]]
         assert row["key"] in own
         assert held[row["key"]] >= capacities[row["key"]], f"{row} waits for a key that has a free slot"
-    assert not set(keys) & {job_id for job_id, (table,) in places.items() if table == "finished"}
+    over = {job_id for job_id, (table,) in places.items() if table == "finished"}
+    for table in ("job_limits", "job_uniques", "job_rates", "expiries"):
+        assert not {row["job_id"] for row in rows(store, table)} & over, table
+    holders = {row["job_id"] for row in rows(store, "unique_keys")}
+    assert all(places[job_id][0] not in {"failed", "finished"} for job_id in holders)
 
 
 class Chaos:
@@ -73,7 +79,7 @@ class Chaos:
     def step(self) -> str:
         """Do one thing; its name."""
         steps = (self.enqueue, self.enqueue, self.claim, self.claim, self.end, self.end, self.end)
-        steps += (self.operate, self.die, self.pause, self.dispatch, self.crash)
+        steps += (self.operate, self.die, self.pause, self.dispatch, self.crash, self.expire)
         chosen = self.random.choice(steps)
         chosen()
         return chosen.__name__
@@ -87,6 +93,17 @@ class Chaos:
             priority=self.random.randrange(3),
             wait=self.random.choice((None, None, None, 0.001)),
             limits=tuple(Limit(key, self.capacities[key], None, conflict) for key in keys),  # type: ignore[arg-type]
+            unique=self.random.choice((None, None, self.uniqueness())),
+            expires=self.random.choice((None, None, 0.001, 60.0)),
+            rate=self.random.choice((None, None, None, Rate("r", 2, 0.002))),
+        )
+
+    def uniqueness(self) -> Unique:
+        return Unique(
+            self.random.choice("uvw"),
+            self.random.choice(("start", "finish")),  # type: ignore[arg-type]
+            None,
+            self.random.choice(("keep", "replace")),  # type: ignore[arg-type]
         )
 
     def enqueue(self) -> None:
@@ -94,7 +111,13 @@ class Chaos:
 
     def claim(self) -> None:
         worker = self.random.choice(self.workers)
-        self.held[worker.id] += worker.claim(self.random.randrange(1, 4))
+        found = worker.claim(self.random.randrange(1, 4))
+        starting = [job.id for job in found if job.ties & (UNTIL_START | EXPIRING)]
+        if starting:
+            with self.store.transaction() as session:
+                unique.started(session, starting)
+                expiries.start(session, starting)
+        self.held[worker.id] += found
 
     def end(self) -> None:
         worker = self.random.choice(self.workers)
@@ -149,6 +172,10 @@ class Chaos:
         with self.store.transaction() as session:
             (queues.resume if self.paused else queues.pause)(session, "x")
         self.paused = not self.paused
+
+    def expire(self) -> None:
+        with self.store.transaction() as session:
+            expiries.sweep(session)
 
     def dispatch(self) -> None:
         with self.store.transaction() as session:

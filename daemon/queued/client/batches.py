@@ -227,7 +227,8 @@ def batch(
 
     Whatever is enqueued inside the block is a member, be it by `add`, `add_many`, `enqueue` or `queued.enqueue_many`. The batch
     and all its members are stored together at the end of the block, in one transaction, so handles get their ids only then; if
-    the block raises, nothing is stored. `async with` spares the event loop. With `connection` all of it goes into that open transaction.
+    the block raises, nothing is stored. `async with` spares the event loop. With `connection` it all goes into that open
+    transaction.
 
     The callbacks are jobs, made by `f.bind(…)`, each enqueued exactly once, in the transaction in which the last member ends:
     `on_failure` if at least one member failed for good, else `on_success`; and `on_finish` in any case. Their

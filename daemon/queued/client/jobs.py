@@ -13,7 +13,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from queued.client import registry, sending
 from queued.client.callbacks import Callbacks
-from queued.client.limiting import Limits, UniqueJob, declared
+from queued.client.limiting import Limits, RateLimit, UniqueJob, declared
 from queued.client.names import path_of, why_unreachable
 from queued.client.policies import Declarations, policies_of
 from queued.domain.errors import ConfigurationError, EnqueueError
@@ -105,6 +105,7 @@ class Job(Callbacks, Generic[P, R]):
         limits: Limits | None = None,
         unique: UniqueJob | None = None,
         expires: float | timedelta | None = None,
+        rate: RateLimit | None = None,
     ) -> None:
         super().__init__()
         if not inspect.isfunction(function):
@@ -124,6 +125,9 @@ class Job(Callbacks, Generic[P, R]):
         if unique is not None and not isinstance(unique, UniqueJob):
             raise ConfigurationError(f"unique={unique!r} says too little; write queued.unique(…)")
         self.unique = unique
+        if rate is not None and not isinstance(rate, RateLimit):
+            raise ConfigurationError(f"rate={rate!r} says too little; write queued.rate_limit(…)")
+        self.rate = rate
         self.policies = policies_of(retry_on, discard_on)
         self.is_async = inspect.iscoroutinefunction(function)
         self.options = _NO_OPTIONS
@@ -235,6 +239,7 @@ def job(
     limits: Limits | None = None,
     unique: UniqueJob | None = None,
     expires: float | timedelta | None = None,
+    rate: RateLimit | None = None,
 ) -> Callable[[Callable[P, R]], Job[P, R]]: ...
 def job(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function a job: `@queued.job`, or `@queued.job(queue="mail", …)`, above a `def` or an `async def`.
@@ -242,9 +247,9 @@ def job(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     `queue`, `priority` (smaller runs first, 32 bits): a value, or a function of the job's arguments. `name`: what is stored to find
     the function again, `module.function` unless given; keep it when the function moves. `retry_on`, `discard_on`: error
     classes or declarations (`queued.retry_on`, `queued.discard_on`), one or a list. `timeout`: seconds or a `timedelta` that one
-    attempt may take; then `queued.JobTimedOut` is raised in it, and soon after its process is killed. `limits`: what
-    `queued.limits_concurrency(…)` made, one or a list. `unique`: what `queued.unique(…)` made. `expires`:
-    seconds or a `timedelta` after it is due in which the job must have started for the first time; else it is discarded.
+    attempt may take; then `queued.JobTimedOut` is raised in it, and soon after its process is killed. `expires`: seconds or a
+    `timedelta` after it is due in which the job must have started for the first time; else it is discarded. `limits`: what
+    `queued.limits_concurrency(…)` made, one or a list; `unique`: what `queued.unique(…)`; `rate`: what `queued.rate_limit(…)`.
 
     The daemon runs a job at least once, in another process: its function must be importable there, so it stands at the top level
     of a module. Raises `ConfigurationError` for options that cannot be and for a name that another function has.

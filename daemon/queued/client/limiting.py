@@ -12,12 +12,15 @@ from typing import Any, TypeAlias
 from queued.client.arguments import encode_value
 from queued.domain.errors import ConfigurationError, EnqueueError
 from queued.domain.limits import Limit, OnConflict
+from queued.domain.rates import Rate
 from queued.domain.unique import OnTaken, Unique, Until
 
 #: Characters that a key may have, its group included.
 MAX_KEY = 500
 #: Longest time that can be given, seconds: a hundred years.
 MAX_SPAN = 100 * 365 * 86400.0
+#: Most starts of one rate: so many moments are kept for each key.
+MAX_STARTS = 1000
 
 #: What a key is made of: a text, or a function of the job's arguments. None is the group alone.
 Key: TypeAlias = "str | Callable[..., Any] | None"
@@ -136,6 +139,44 @@ def unique(
     if problems:
         raise ConfigurationError(problems)
     return UniqueJob(key, (until or "finish") if period is None else None, seconds, on_conflict)
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """A declared rate; its key is computed at each enqueue. Made by `rate_limit`."""
+
+    starts: int
+    period: float
+    key: Key
+
+    def rate(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Rate:
+        """The rate of a job of that name with these arguments. Raises `EnqueueError`."""
+        return Rate(full_key(name, self.key, args, kwargs), self.starts, self.period)
+
+
+def rate_limit(starts: int, *, per: float | timedelta, key: Key = None) -> RateLimit:
+    """Declare that at most `starts` jobs of one key become ready in any time of the length `per` (seconds or a `timedelta`).
+
+    `key`: a text, or a function of the job's arguments; without it all jobs of the name share the rate. A job that comes too
+    early is scheduled for the moment of its turn, which it keeps also when one before it is cancelled. Each attempt takes a turn,
+    but not the second run of a job that was given back or whose process died. A job that starts late, because workers are busy,
+    does not move the turns of others. `starts` is 1000 at most.
+
+        @queued.job(rate=queued.rate_limit(10, per=60, key=lambda host, path: host))
+
+    Raises `ConfigurationError`.
+    """
+    problems: list[str] = []
+    if isinstance(starts, bool) or not isinstance(starts, int) or not 1 <= starts <= MAX_STARTS:
+        problems.append(f"rate_limit: {starts!r} must be a whole number from 1 to {MAX_STARTS}")
+    if key is not None and not isinstance(key, str) and not callable(key):
+        problems.append(f"rate_limit: key={key!r} must be a text or a function of the job's arguments")
+    seconds = _span(per, "rate_limit: per", problems)
+    if seconds is None and not problems:
+        problems.append("rate_limit: per=None must be seconds above 0, or a timedelta")
+    if problems or seconds is None:
+        raise ConfigurationError(problems)
+    return RateLimit(starts, seconds, key)
 
 
 def _span(value: Any, what: str, problems: list[str]) -> float | None:

@@ -238,6 +238,7 @@ def prepare(unsent: UnsentJob, batch: int | None = None) -> NewJob:
         limits=limits_of(job.limits, job.name, unsent.args, unsent.kwargs) if job.limits else (),
         unique=job.unique.unique(job.name, unsent.args, unsent.kwargs, arguments) if job.unique is not None else None,
         expires=job.expires,
+        rate=job.rate.rate(job.name, unsent.args, unsent.kwargs) if job.rate is not None else None,
         batch=batch,
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from queued.domain.jobs import NewJob, parse_options
 from queued.domain.limits import Limit
+from queued.domain.rates import Rate
 
 #: Ids of failed members that a batch remembers.
 FAILURES = 20
@@ -64,6 +65,7 @@ def callback(text: str, facts: Mapping[str, Any]) -> NewJob:
     run_at = fields["run_at"]
     fields["run_at"] = None if run_at is None else datetime.fromtimestamp(run_at, timezone.utc)
     fields["limits"] = tuple(Limit(**limit) for limit in fields["limits"])
+    fields["rate"] = Rate(**fields["rate"]) if fields.get("rate") else None
     return with_facts(NewJob(**fields), facts)
 
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from queued.domain.limits import Limit
+from queued.domain.rates import Rate
 from queued.domain.unique import Unique
 
 #: Where a job can be, in the order of its life.
@@ -37,6 +38,7 @@ UNIQUE = 2
 #: The key of a unique job is freed when it starts.
 UNTIL_START = 4
 EXPIRING = 8
+RATED = 16
 BATCHED = 64
 
 DEFAULT_QUEUE = "default"
@@ -62,21 +64,24 @@ class NewJob:
     unique: Unique | None = None
     #: Seconds from when it is due in which it must have started.
     expires: float | None = None
+    rate: Rate | None = None
     #: The batch that it joins.
     batch: int | None = None
 
     @property
     def plain(self) -> bool:
         """Whether nothing has to be looked up before the job may be stored and be ready."""
-        return not self.limits and self.unique is None and self.expires is None and self.batch is None
+        tied = self.limits or self.unique is not None or self.expires is not None or self.rate is not None
+        return not tied and self.batch is None
 
     @property
     def ties(self) -> int:
         """Which side tables are to know the job."""
         until = self.unique.until if self.unique is not None else None
         unique = {"start": UNIQUE | UNTIL_START, "finish": UNIQUE, None: 0}[until]
-        timed = EXPIRING if self.expires is not None else 0
-        return (LIMITED if self.limits else 0) | unique | timed | (BATCHED if self.batch is not None else 0)
+        limited = (LIMITED if self.limits else 0) | (RATED if self.rate is not None else 0)
+        batched = BATCHED if self.batch is not None else 0
+        return limited | unique | batched | (EXPIRING if self.expires is not None else 0)
 
 
 @dataclass(slots=True)  # not frozen: that would treble the price of making one, and one is made for each job

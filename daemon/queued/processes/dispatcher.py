@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from queued.domain.settings import DispatcherSettings, Settings
 from queued.processes.identity import hostname
 from queued.processes.role import Role
-from queued.storage import claimed, expiries, limits, retention, scheduled, unique
+from queued.storage import claimed, expiries, limits, rates, retention, scheduled, unique
 from queued.storage.store import Bell
 from queued.telemetry import emit
 
@@ -93,6 +93,7 @@ class Dispatcher(Role):
         with self.store.transaction(durable=False) as session:
             limits.forget_idle(session)
             unique.forget_lapsed(session)
+            rates.forget_idle(session)
 
     def _sweep_expired(self) -> None:
         """Discard what can no longer start in time: in a paused queue, behind a limit, or where no worker looks."""

@@ -37,6 +37,15 @@ class Request:
     batch: NewBatch | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """Requests whose jobs were stored, and the transaction on PostgreSQL that did it."""
+
+    requests: tuple[Request, ...]
+    stored: Stored
+    transaction: str | None
+
+
 @dataclass(slots=True)  # not frozen: that would treble the price of making one, and one is made for each job
 class Ended:
     """An outcome with the moment (monotonic seconds) of its end: how long ago that was is known only when it is stored."""
@@ -107,6 +116,7 @@ class Outbox:
         self._announce = announce
         self._ended: list[Ended] = []
         self._requests: list[Request] = []
+        self._doubt: Granted | None = None
         self._since = 0.0
 
     def __len__(self) -> int:
@@ -230,41 +240,62 @@ class Outbox:
     # requests
 
     def _store_requests(self) -> None:
+        self._resolve_doubt()
         while self._requests:
             batch = together(self._requests)
             try:
-                stored = self._enqueue([job for request in batch for job in request.jobs], batch[0].batch)
+                stored = self._enqueue(batch)
             except DatabaseUnavailable:
                 raise
             except (DatabaseError, BatchFinished) as error:
                 self._refuse_or_split(batch, error)
                 continue
-            del self._requests[: len(batch)]
-            self._announce(stored.arrivals)
-            first = 0
-            for request in batch:
-                request.station.runner.send(answer(request, stored, first))
-                first += len(request.jobs)
+            self._answer(stored)
 
     def _refuse_or_split(self, batch: Sequence[Request], error: DatabaseError | BatchFinished) -> None:
         for request in batch:
             try:
-                stored = self._enqueue(request.jobs, request.batch)
+                stored = self._enqueue([request])
             except DatabaseUnavailable:
                 raise
-            except BatchFinished as own:
-                told = {"t": "refused", "r": request.number, "message": str(own), "error": "BatchFinished"}
-            except DatabaseError as own:
+            except (DatabaseError, BatchFinished) as own:
                 told = {"t": "refused", "r": request.number, "message": str(own if len(batch) > 1 else error)}
+                if isinstance(own, BatchFinished):
+                    told["error"] = "BatchFinished"
+                self._requests.remove(request)
+                request.station.runner.send(told)
             else:
-                self._announce(stored.arrivals)
-                told = answer(request, stored, 0)
-            self._requests.remove(request)
-            request.station.runner.send(told)
+                self._answer(stored)
 
-    def _enqueue(self, new: Sequence[NewJob], opened: NewBatch | None) -> Stored:
+    def _enqueue(self, batch: Sequence[Request]) -> Granted:
         with self._store.transaction() as session:
-            return jobs.submit(session, new, opened)
+            found = jobs.submit(session, [job for request in batch for job in request.jobs], batch[0].batch)
+            # Between here and the answer to the commit nobody knows whether it was made.
+            stored = self._doubt = Granted(tuple(batch), found, jobs.transaction(session))
+        self._doubt = None
+        return stored
+
+    def _resolve_doubt(self) -> None:
+        """The connection was lost at a commit: ask what became of it, before the same jobs are stored a second time."""
+        doubt = self._doubt
+        if doubt is None or doubt.transaction is None:
+            return
+        with self._store.reading() as session:
+            status = jobs.transaction_status(session, doubt.transaction)
+        if status == "in progress":
+            raise DatabaseUnavailable("the server has not yet ended the transaction of the connection that was lost")
+        self._doubt = None
+        if status == "committed":
+            self._answer(doubt)
+
+    def _answer(self, granted: Granted) -> None:
+        self._announce(granted.stored.arrivals)
+        first = 0
+        for request in granted.requests:
+            if request in self._requests:  # else its runner is gone
+                self._requests.remove(request)
+                request.station.runner.send(answer(request, granted.stored, first))
+            first += len(request.jobs)
 
 
 def together(requests: Sequence[Request]) -> list[Request]:

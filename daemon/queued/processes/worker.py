@@ -15,11 +15,12 @@ from typing import Any, ClassVar
 
 from queued.domain.batches import NewBatch
 from queued.domain.errors import DatabaseError
-from queued.domain.jobs import EXPIRING, UNTIL_START, Arrival, ClaimedJob, Failure, NewJob, OutcomeKind
+from queued.domain.jobs import EXPIRING, OUTCOME_KINDS, UNTIL_START, Arrival, ClaimedJob, Failure, NewJob, OutcomeKind
 from queued.domain.lanes import Lanes
 from queued.domain.limits import Limit
 from queued.domain.pace import Pace
 from queued.domain.queues import Selector
+from queued.domain.rates import Rate
 from queued.domain.settings import Settings, WorkerSettings
 from queued.domain.unique import Unique
 from queued.processes import slots
@@ -32,6 +33,7 @@ from queued.processes.slots import Slot
 from queued.processes.station import PATIENCE, Delivery, Station
 from queued.storage import claimed, expiries, queues, ready, unique
 from queued.storage.claimed import CRASH_POLICY
+from queued.storage.sql import Dialect
 from queued.storage.store import Bell
 from queued.telemetry import emit
 
@@ -39,8 +41,9 @@ from queued.telemetry import emit
 MOST_ALONE = 3
 #: Seconds after a wake at which to look again: a producer rings at most once in 5 ms, and a late commit rings early.
 LOOK_AGAIN = (0.006, 0.03)
-#: The longest rest, in seconds, of an idle worker that is told of new jobs.
-LONGEST_REST = 5.0
+#: The longest rest, in seconds, of an idle worker that is told of new jobs: PostgreSQL tells of every commit, SQLite's bell
+#: not of those in an application's own transaction.
+LONGEST_REST: dict[Dialect, float] = {"postgresql": 5.0, "sqlite": 0.5}
 #: How often, in seconds, running jobs are looked at: for time-outs, for jobs that wait too long, for cancellations.
 WATCH, GLANCE, ASK = 0.02, 0.25, 5.0
 #: Seconds after an outage in which a claim whose answer was lost may still commit (a statement ends after 20 s), and how
@@ -345,7 +348,7 @@ class Worker(Role):
             free = station is not None and station.idle and station.leaving_since is None
             if station is not None and free and not self._waiting_alone:
                 station.leave(now)
-            elif self._waiting_alone and (station is None or free):
+            elif self._waiting_alone and (free or (station is None and now >= self._open_at)):
                 fresh = station or self._open(self._slots[1 + n], 1, 0, alone=True)
                 if fresh is not None:
                     self._alone[n] = fresh
@@ -359,7 +362,9 @@ class Worker(Role):
             station = Station.open(path, self.name, slots, threads, tasks, alone=alone)
         except (OSError, RunnerGone) as error:
             self._absent += 1
-            self._open_at = now + min(1.0, 0.05 * self._absent)
+            # A fork server that hangs holds up all else for as long as it is waited for: no more than half of the time.
+            ended = time.monotonic()
+            self._open_at = ended + max(ended - now, min(1.0, 0.05 * self._absent))
             emit("runner_not_started", process=self.name, error=str(error))
             return None
         self._absent = 0
@@ -542,7 +547,7 @@ class Worker(Role):
     def _rest(self, now: float) -> float:
         """Seconds until the next turn, if nothing happens before."""
         rest = self._outbox.rest(now)
-        times = [now + GLANCE if any(not s.idle for s in self._stations()) else now + LONGEST_REST]
+        times = [now + GLANCE if any(not s.idle for s in self._stations()) else now + LONGEST_REST[self.store.dialect]]
         if any(station.watched for station in self._stations()):
             times.append(now + WATCH)
         if any(station.runner.pending_bytes for station in self._stations()):
@@ -562,9 +567,9 @@ class Worker(Role):
         if not self._hungry or now >= self._poll_at:
             if now >= self._poll_at:
                 self._poll_at = now + self._idle_rest
-                # SQLite's own commits ring no bell, but looking costs nothing; PostgreSQL tells of every commit.
-                if self.store.dialect == "postgresql" and self._bell is not None and self._bell.fileno() is not None:
-                    self._idle_rest = min(LONGEST_REST, self._idle_rest * 2)
+                if self._bell is not None and self._bell.fileno() is not None:
+                    longest = max(self.worker.polling_interval, LONGEST_REST[self.store.dialect])
+                    self._idle_rest = min(longest, self._idle_rest * 2)
             times.append(self._poll_at)
         return max(0.0, min(times) - now)
 
@@ -705,6 +710,7 @@ def new_job(frame: Mapping[str, Any]) -> NewJob:
         limits=tuple(Limit(**limit) for limit in frame.get("limits") or ()),
         unique=Unique(**frame["unique"]) if frame.get("unique") else None,
         expires=frame.get("expires"),
+        rate=Rate(**frame["rate"]) if frame.get("rate") else None,
         batch=frame.get("batch"),
     )
 
@@ -716,6 +722,9 @@ def ended(job: ClaimedJob, frame: Mapping[str, Any], duration: float) -> Ended:
         return Ended(job.id, job.lease, job.class_name, "done", frame["end"], duration, ties=job.ties)
     error = frame.get("error")
     failure = None
+    if kind not in OUTCOME_KINDS:
+        kind, error = "failed", None
+        failure = Failure("queued.JobFailed", f"its runner told an end that is not known: {frame['kind']!r}")
     if error is not None:
         failure = Failure(error["class"], error["message"], tuple(error.get("backtrace") or ()))
     return Ended(

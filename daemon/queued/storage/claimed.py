@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from queued.domain.jobs import Arrival, Failure, Outcome
+from queued.domain.jobs import RATED, Arrival, Failure, Outcome
 from queued.storage import jobs as jobs_table
 from queued.storage import ready, ties
 from queued.storage.session import Row, Session
@@ -132,7 +132,9 @@ def _fail_or_retry(session: Session, outcome: Outcome, worker: Worker, report: R
     queue = outcome.queue or claim["queue"]
     priority = claim["priority"] if outcome.priority is None else outcome.priority
     attempt = claim["attempt"] + 1
-    if outcome.wait > 0:
+    if (
+        outcome.wait > 0 or claim["ties"] & RATED
+    ):  # a further start needs a further turn, and asks for it when it is due
         session.run(
             "scheduled.put",
             job_id=outcome.job_id,

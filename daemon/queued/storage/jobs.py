@@ -102,8 +102,8 @@ def writing(
 ) -> Steps:
     """The statements that store jobs. Raises BatchFinished.
 
-    With `deferred` jobs with limits are scheduled for at once, and a dispatcher lets them in: for a transaction that is not ours,
-    may last, and must not hold the lock on a key that workers need.
+    With `deferred` jobs with limits of any kind are scheduled for at once, and a dispatcher lets them in: for a transaction that is
+    not ours, may last, and must not hold the lock on a key that workers need.
     """
     opened = None
     if batch is not None:
@@ -142,10 +142,15 @@ def writing(
     expiring = [(job_id, float(job.expires)) for job_id, job in kept if job.expires is not None]
     if expiring:
         yield "expiries.note", listed(dialect, expiring, "ids", "seconds")
+    rated = [
+        (job_id, job.rate.key, job.rate.starts, float(job.rate.period)) for job_id, job in kept if job.rate is not None
+    ]
+    if rated:
+        yield "rates.note", listed(dialect, rated, "ids", "keys", "starts", "periods")
     later = [
         (job_id, job.queue, job.priority, job.ties)
         for job_id, job in kept
-        if job_id in lies_ahead or (deferred and job.limits)
+        if job_id in lies_ahead or (deferred and (job.limits or job.rate))
     ]
     if later:
         yield "scheduled.put_new", listed(dialect, later, "ids", "queues", "priorities", "ties")
@@ -153,7 +158,7 @@ def writing(
     waiting = {job_id for job_id, *_ in later}
     entrants = [Entrant(job_id, job.queue, job.priority, 1, job.ties) for job_id, job in kept if job_id not in waiting]
     if deferred:
-        # None of these has limits, and the key that they want they have.
+        # None of these has limits of any kind, and the key that they want they have.
         put = [(e.job_id, e.queue, e.priority, e.attempt, e.ties) for e in entrants]
         if put:
             names = ("ids", "queues", "priorities", "attempts", "ties")
@@ -166,6 +171,7 @@ def writing(
             yield "limits.forget", {"ids": taken.replaced}
             yield "unique.forget", {"ids": taken.replaced}
             yield "expiries.forget", {"ids": taken.replaced}
+            yield "rates.forget", {"ids": taken.replaced}
     else:
         written.moves.entrants = entrants
         written.moves.over = taken.replaced
@@ -226,3 +232,15 @@ def receipts(rows: Sequence[Row]) -> tuple[list[int], list[Arrival]]:
         if lane not in arrivals or arrivals[lane].seq > seq:
             arrivals[lane] = Arrival(lane[0], lane[1], seq)
     return sorted(row["id"] for row in rows), list(arrivals.values())
+
+
+def transaction(session: Session) -> str | None:
+    """The id of the open transaction, to ask about it later; None on SQLite, where no answer can be lost."""
+    row = session.one("jobs.transaction")
+    return None if row is None else row["id"]
+
+
+def transaction_status(session: Session, transaction: str) -> str | None:
+    """`committed`, `aborted` or `in progress`; None of one that is too old to be known."""
+    row = session.one("jobs.transaction_status", id=transaction)
+    return None if row is None else row["status"]

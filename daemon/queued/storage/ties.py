@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from queued.domain.jobs import BATCHED, LIMITED, UNIQUE, Arrival, Entrant
-from queued.storage import batches, limits, unique
+from queued.domain.jobs import BATCHED, LIMITED, RATED, UNIQUE, Arrival, Entrant
+from queued.storage import batches, limits, rates, unique
 from queued.storage.session import Row, Session, listed
 
 
@@ -56,8 +56,16 @@ def settle(session: Session, moves: Moves, ends: Sequence[int] = (), end_state: 
     callbacks = batches.leave(session, held, moves.done, moves.failed, sorted({*moves.over} - {*moves.done}))
     if moves.over:
         session.run("expiries.forget", ids=moves.over)
-    limited = [entrant for entrant in moves.entrants if entrant.ties & LIMITED]
-    free = [entrant for entrant in moves.entrants if not entrant.ties & LIMITED]
+        session.run("rates.forget", ids=moves.over)
+    entrants = moves.entrants
+    rated = [entrant for entrant in entrants if entrant.ties & RATED]
+    if rated:
+        due, others_wait = rates.settle(session, rated)
+        entrants = [entrant for entrant in entrants if not entrant.ties & RATED or entrant.job_id in due]
+        if others_wait:
+            settled.arrivals.append(Arrival("", 0, 0))
+    limited = [entrant for entrant in entrants if entrant.ties & LIMITED]
+    free = [entrant for entrant in entrants if not entrant.ties & LIMITED]
     if free:
         rows = [(e.job_id, e.queue, e.priority, e.attempt, e.ties) for e in free]
         put = session.all(
@@ -73,6 +81,7 @@ def settle(session: Session, moves: Moves, ends: Sequence[int] = (), end_state: 
     if gone:
         unique.settle(session, gone, (), ())
         session.run("expiries.forget", ids=gone)
+        session.run("rates.forget", ids=gone)
         callbacks += batches.leave(session, held, (), (), gone)
     if callbacks:
         from queued.storage import jobs  # which settles what it stores, but not these: they wait for nobody

@@ -265,3 +265,10 @@ def in_time(label: str) -> None:
     """Start soon or not at all."""
     with ledger.attempt(this().id, label=label):
         pass
+
+
+@queued.job(rate=queued.rate_limit(2, per=1.0, key=lambda host: host))
+def fetch(host: str) -> None:
+    """Run at most twice a second for each host."""
+    with ledger.attempt(this().id, label=host):
+        pass

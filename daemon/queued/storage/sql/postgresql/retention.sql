@@ -21,6 +21,8 @@ WITH old AS (
   DELETE FROM queued.job_limits AS l USING old WHERE l.job_id = old.job_id
 ), uniques AS (
   DELETE FROM queued.job_uniques AS u USING old WHERE u.job_id = old.job_id
+), rates AS (
+  DELETE FROM queued.job_rates AS r USING old WHERE r.job_id = old.job_id
 ), attempts AS (
   DELETE FROM queued.attempts AS a USING old WHERE a.job_id = old.job_id
 )

@@ -27,6 +27,8 @@ DELETE FROM queued.job_limits WHERE job_id IN (SELECT job_id FROM temp.picked);
 
 DELETE FROM queued.job_uniques WHERE job_id IN (SELECT job_id FROM temp.picked);
 
+DELETE FROM queued.job_rates WHERE job_id IN (SELECT job_id FROM temp.picked);
+
 DELETE FROM queued.attempts WHERE job_id IN (SELECT job_id FROM temp.picked);
 
 DELETE FROM queued.jobs WHERE id IN (SELECT job_id FROM temp.picked) RETURNING id

@@ -61,3 +61,19 @@ CREATE TABLE queued.expiries (
   expires_at  timestamptz NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX expiries_at ON queued.expiries (expires_at);
+
+-- The latest turns of each key of rate limits, as a JSON list of seconds since 1970, and when the last of them no longer counts.
+CREATE TABLE queued.rates (
+  key      text PRIMARY KEY,
+  turns    text NOT NULL DEFAULT '[]',
+  idle_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor = 50);
+
+-- The rate limit of a job, and whether it waits for its turn or has to ask for one.
+CREATE TABLE queued.job_rates (
+  job_id    bigint PRIMARY KEY,
+  key       text NOT NULL,
+  starts    integer NOT NULL,
+  period    double precision NOT NULL,
+  has_turn  boolean NOT NULL DEFAULT false
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);

@@ -60,3 +60,19 @@ CREATE TABLE queued_expiries (
   expires_at  INTEGER NOT NULL
 );
 CREATE INDEX queued_expiries_at ON queued_expiries (expires_at);
+
+-- The latest turns of each key of rate limits, as a JSON list of seconds since 1970, and when the last of them no longer counts.
+CREATE TABLE queued_rates (
+  key      TEXT PRIMARY KEY,
+  turns    TEXT NOT NULL DEFAULT '[]',
+  idle_at  INTEGER NOT NULL DEFAULT {now}
+) WITHOUT ROWID;
+
+-- The rate limit of a job, and whether it waits for its turn or has to ask for one.
+CREATE TABLE queued_job_rates (
+  job_id    INTEGER PRIMARY KEY,
+  key       TEXT NOT NULL,
+  starts    INTEGER NOT NULL,
+  period    REAL NOT NULL,
+  has_turn  INTEGER NOT NULL DEFAULT 0 CHECK (has_turn IN (0, 1))
+);
