@@ -272,3 +272,44 @@ def fetch(host: str) -> None:
     """Run at most twice a second for each host."""
     with ledger.attempt(this().id, label=host):
         pass
+
+
+@queued.job()
+def follow(what: str) -> None:
+    """Follow a batch, and note what is known of it."""
+    job = this()
+    batch = job.batch
+    assert batch is not None
+    counts = [batch.total, batch.done, batch.failed, batch.discarded]
+    ledger.note("followed", job.id, what=what, batch=batch.id, counts=counts, metadata=dict(batch.metadata or {}))
+
+
+@queued.job()
+def multiply(count: int) -> None:
+    """Add further members to the batch that this job belongs to."""
+    job = this()
+    assert job.batch is not None
+    with ledger.attempt(job.id):
+        job.batch.add_many([note.bind("added") for _ in range(count)])
+
+
+@queued.job()
+def open_a_batch(label: str) -> None:
+    """Open a batch from inside a job; adding to an empty one is refused."""
+    with queued.batch(label, on_finish=follow.bind(label)) as opened:
+        note.enqueue(label)
+    with queued.batch() as empty:
+        pass
+    try:
+        empty.add(note.bind(label))
+    except queued.BatchFinished as error:
+        ledger.note("told", this().id, batch=opened.id, error=str(error))
+
+
+@queued.job()
+def die_first() -> None:
+    """Take the process along in the first attempt."""
+    job = this()
+    with ledger.attempt(job.id, attempt=job.attempt):
+        if job.attempt == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
