@@ -7,7 +7,7 @@
 
 No database is touched. Arguments take the same way through JSON as in production, so what could not be stored fails here too.
 Everything enqueued in this process is seen, from whatever thread; `connection=` is not asked, so a rolled back enqueue counts
-as made. Nothing runs at the same time, so limits and rates hold nobody up.
+as made. Nothing runs at the same time, so limits and rates hold nobody up; nothing follows the end of a batch.
 """
 
 from __future__ import annotations

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -17,7 +19,7 @@ from queued.domain.unique import Unique
 from queued.storage import adopt, batches, claimed, operators, retention
 from queued.storage.store import Store
 from storage.conftest import Claimer, job
-from storage.limits import BOOM, HERE, rows
+from storage.limits import BOOM, HERE, Chaos, check, rows
 
 CALLBACKS = NewBatch(
     "May",
@@ -317,6 +319,57 @@ def test_adding_races_with_the_end_and_either_joins_or_is_refused(
         with store.transaction() as session:
             operators.discard(session, joined)
     assert followers(store) == ["app.finish"] * 25
+
+
+class BatchChaos(Chaos):
+    """Random steps of members of batches, most of them limited too."""
+
+    batch: int | None = None
+
+    def new_job(self) -> NewJob:
+        new = super().new_job()
+        open_ones = {row["id"] for row in rows(self.store, "batches") if row["finished_at"] is None}
+        if self.random.random() < 0.3:
+            return new
+        if self.batch not in open_ones or self.random.random() < 0.05:
+            limited = tuple(self.random.sample((Limit("a", 1), Limit("b", 2)), self.random.randrange(2)))
+            finish = stored_callback(job("app.finish", limits=limited))
+            self.batch, _ = opened(self.store, job(wait=0.001), batch=replace(CALLBACKS, on_finish=finish))
+        return replace(new, batch=self.batch)
+
+    def enqueue(self) -> None:
+        try:
+            super().enqueue()
+        except BatchFinished:  # a batch that was empty by then
+            self.batch = None
+
+
+def check_batches(store: Store) -> None:
+    """Assert what must hold between two transactions."""
+    members = Counter(row["batch_id"] for row in rows(store, "batch_jobs"))
+    ended = {row["job_id"] for table in ("failed", "finished") for row in rows(store, table)}
+    assert not ended & {row["job_id"] for row in rows(store, "batch_jobs")}
+    found = rows(store, "batches")
+    for row in found:
+        assert row["total"] == row["done"] + row["failed"] + row["discarded"] + members[row["id"]], row
+        assert (row["finished_at"] is not None) == (members[row["id"]] == 0), row
+    finished = [row for row in found if row["finished_at"] is not None]
+    told = Counter(followers(store))
+    assert told["app.finish"] == len(finished)
+    assert told["app.failure"] == sum(row["failed"] > 0 for row in finished)
+    assert told["app.success"] == len(finished) - told["app.failure"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_happens_every_member_is_counted_once_and_every_batch_followed_once(store: Store, seed: int) -> None:
+    chaos = BatchChaos(store, seed)
+    for _ in range(150):
+        step = chaos.step()
+        check(store, chaos.capacities)
+        check_batches(store)
+        assert step
+    assert len(rows(store, "batches")) > 1
+    chaos.rest()
 
 
 def test_old_batches_are_forgotten_and_unfinished_ones_never(store: Store, claimer: Claimer) -> None:

@@ -53,7 +53,8 @@ def opening(batch: NewBatch, jobs: Sequence[NewJob]) -> Steps[tuple[int, list[Ne
     rows = yield "batches.open", asdict(batch)
     batch_id: int = rows[0]["id"]
     facts = facts_of(batch_id, batch.description, batch.metadata)
-    return batch_id, _knowing([replace(job, batch=batch_id) for job in jobs], {batch_id: facts})
+    known: dict[str | None, str | None] = {}
+    return batch_id, [_member(job, batch_id, facts, known) for job in jobs]
 
 
 def joining(jobs: Sequence[NewJob]) -> Steps[list[NewJob]]:
@@ -61,20 +62,30 @@ def joining(jobs: Sequence[NewJob]) -> Steps[list[NewJob]]:
     wanted = sorted({job.batch for job in jobs if job.batch is not None})
     rows = yield "batches.facts", {"ids": wanted}
     _refuse_finished(wanted, rows)
-    return _knowing(jobs, {row["id"]: facts_of(row["id"], row["description"], row["metadata"]) for row in rows})
+    facts = {row["id"]: facts_of(row["id"], row["description"], row["metadata"]) for row in rows}
+    known: dict[int, dict[str | None, str | None]] = {batch_id: {} for batch_id in facts}
+    return [job if job.batch is None else _member(job, job.batch, facts[job.batch], known[job.batch]) for job in jobs]
 
 
-def _knowing(jobs: Sequence[NewJob], facts: Mapping[int, Mapping[str, Any]]) -> list[NewJob]:
-    known: dict[tuple[int, str | None], str | None] = {}
-    found = []
-    for job in jobs:
-        if job.batch is not None:
-            key = (job.batch, job.options)
-            if key not in known:  # the options of most jobs of a batch are the same
-                known[key] = with_facts(job, facts[job.batch]).options
-            job = replace(job, options=known[key])
-        found.append(job)
-    return found
+def _member(job: NewJob, batch_id: int, facts: Mapping[str, Any], known: dict[str | None, str | None]) -> NewJob:
+    """The job as a member that knows its batch. The options of most members are the same, so `known` keeps them."""
+    if job.options not in known:
+        known[job.options] = with_facts(job, facts).options
+    # dataclasses.replace takes twice as long, and a batch may have many thousands of members.
+    return NewJob(
+        job.class_name,
+        job.arguments,
+        job.queue,
+        job.priority,
+        job.run_at,
+        job.wait,
+        known[job.options],
+        job.limits,
+        job.unique,
+        job.expires,
+        rate=job.rate,
+        batch=batch_id,
+    )
 
 
 def _refuse_finished(wanted: Iterable[int], rows: Sequence[Row]) -> None:
