@@ -175,7 +175,7 @@ class Chaos:
 
     def expire(self) -> None:
         with self.store.transaction() as session:
-            expiries.sweep(session)
+            expiries.discard(session, expiries.lapsed(session))
 
     def dispatch(self) -> None:
         with self.store.transaction() as session:

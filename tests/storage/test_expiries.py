@@ -37,7 +37,7 @@ def test_time_counts_from_when_the_job_is_due(store: Store) -> None:
     store.enqueue([soon(0.01, wait=60.0)])
     time.sleep(0.03)
     with store.transaction() as session:
-        assert expiries.sweep(session) == ([], [])
+        assert expiries.discard(session, expiries.lapsed(session)) == ([], [])
 
 
 def test_the_sweep_discards_what_waits_too_long_and_lets_the_next_in(store: Store, claimer: Claimer) -> None:
@@ -48,7 +48,7 @@ def test_the_sweep_discards_what_waits_too_long_and_lets_the_next_in(store: Stor
     )
     time.sleep(0.03)
     with store.transaction() as session:
-        ids, arrivals = expiries.sweep(session)
+        ids, arrivals = expiries.discard(session, expiries.lapsed(session))
     assert ids == stored[:2]
     assert len(arrivals) == 1
     assert [row["job_id"] for row in rows(store, "ready")] == stored[2:]
@@ -66,7 +66,7 @@ def test_a_job_that_has_started_once_does_not_expire_while_it_waits_for_a_retry(
         claimed.finish(session, [Outcome(held.id, held.lease, "retry", failure=BOOM, ties=held.ties)], HERE)
     time.sleep(0.06)
     with store.transaction() as session:
-        assert expiries.sweep(session) == ([], [])
+        assert expiries.discard(session, expiries.lapsed(session)) == ([], [])
     (again,) = claimer.claim()
     with store.transaction() as session:
         assert expiries.start(session, [again.id]) == set()

@@ -77,33 +77,31 @@ class Dispatcher(Role):
             return
         self._retention_at = now + RETENTION_EVERY * random.uniform(0.8, 1.2)
         self._adopt_orphans()
-        self._sweep_limits()
-        self._sweep_expired()
+        self._sweep_ties()
         deleted = retention.prune(self.store, self.settings.retention)
         if deleted:
             emit("retention", process=self.name, deleted=deleted)
 
-    def _sweep_limits(self) -> None:
-        """The safety net of limits; then forget the keys that nobody uses, and those of unique jobs whose period is over."""
-        with self.store.transaction() as session:
-            settled = limits.sweep(session)
-        self.store.ring(settled.arrivals)
-        if settled.evicted or settled.arrivals:
-            emit("limits_repaired", process=self.name, evicted=settled.evicted, admitted=len(settled.arrivals))
+    def _sweep_ties(self) -> None:
+        """The safety net of limits; then forget the keys that nobody uses and those whose period is over, and expired jobs."""
         with self.store.transaction(durable=False) as session:
+            settled = limits.sweep(session)
             limits.forget_idle(session)
             unique.forget_lapsed(session)
             rates.forget_idle(session)
-
-    def _sweep_expired(self) -> None:
-        """Discard what can no longer start in time: in a paused queue, behind a limit, or where no worker looks."""
+            expired = expiries.lapsed(session)
+        self.store.ring(settled.arrivals)
+        if settled.evicted or settled.arrivals:
+            emit("limits_repaired", process=self.name, evicted=settled.evicted, admitted=len(settled.arrivals))
         for _ in range(SWEEPS):
-            with self.store.transaction() as session:
-                ids, arrivals = expiries.sweep(session)
-            self.store.ring(arrivals)
-            if not ids:
+            if not expired:
                 return
-            emit("jobs_expired", process=self.name, ids=ids)
+            with self.store.transaction() as session:
+                discarded, arrivals = expiries.discard(session, expired)
+                expired = expiries.lapsed(session) if discarded else []
+            self.store.ring(arrivals)
+            if discarded:
+                emit("jobs_expired", process=self.name, ids=discarded)
 
     def _adopt_orphans(self) -> None:
         """Settle claims that nobody would look for: their process is not registered any more."""

@@ -17,12 +17,14 @@ def start(session: Session, ids: Sequence[int]) -> set[int]:
     return {row["job_id"] for row in session.all("expiries.start", ids=list(ids)) if row["late"] >= 0}
 
 
-def sweep(session: Session, batch_size: int = operators.BATCH) -> tuple[list[int], list[Arrival]]:
-    """Discard jobs whose time is over and that nobody has claimed; their ids, and what is ready by that."""
-    lapsed = [row["job_id"] for row in session.all("expiries.lapsed", batch_size=batch_size)]
-    if not lapsed:
-        return [], []
-    acted = operators.discard(session, lapsed)
+def lapsed(session: Session, batch_size: int = operators.BATCH) -> list[int]:
+    """Jobs whose time is over and that nobody has claimed: in a paused queue, behind a limit, or where no worker looks."""
+    return [row["job_id"] for row in session.all("expiries.lapsed", batch_size=batch_size)]
+
+
+def discard(session: Session, ids: Sequence[int]) -> tuple[list[int], list[Arrival]]:
+    """Discard those of them that still wait; their ids, and what is ready by that."""
+    acted = operators.discard(session, ids)
     if acted.done:
         session.run("attempts.explain", ids=acted.done, error_class=EXPIRED, message=WHY_EXPIRED)
     return acted.done, acted.arrivals
