@@ -188,6 +188,28 @@ def test_a_batch_opened_inside_a_job_goes_through_the_worker(monkeypatch: pytest
     assert json.loads(told["on_finish"])["class_name"] == "test.followed"
 
 
+def test_a_block_that_a_job_never_leaves_does_not_swallow_what_the_next_job_enqueues() -> None:
+    @queued.job(name="test.careless")
+    def careless() -> None:
+        queued.batch().__enter__()
+        member.enqueue("lost with its job")
+
+    @queued.job(name="test.next")
+    def next_one() -> None:
+        member.enqueue("kept")
+
+    port = RecordingPort()
+    assert guest.perform(delivery(careless), port) == {"kind": "done"}
+    assert guest.perform(delivery(next_one), port) == {"kind": "done"}
+    assert [json.loads(frame["arguments"])["args"] for frame in port.jobs] == [["kept"]]
+
+
+def test_what_waits_for_a_commit_is_not_taken_for_a_member() -> None:
+    with pytest.raises(queued.EnqueueError, match="inside a batch"), queued.batch() as opened:
+        queued.enqueue_after_commit(None, member.bind(1))
+    assert opened.id is None
+
+
 def test_a_test_collects_members_and_lets_them_see_their_batch() -> None:
     with queued.testing.collect() as jobs, queued.batch("collected") as opened:
         member.enqueue(1)
