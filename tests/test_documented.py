@@ -144,13 +144,17 @@ def test_every_command_in_the_readme_exists_with_its_options() -> None:
 
 
 def test_every_name_in_json_is_in_the_manual(ctl: Program, store: Store, worker: Hand) -> None:  # noqa: F811
+    from queued.domain.batches import NewBatch, stored_callback
     from queued.domain.jobs import NewJob
+    from queued.domain.limits import Limit
     from queued.storage import heartbeats, recurring
 
     with store.transaction() as session:
         heartbeats.beat(session, "production", "here", "alive")
         recurring.record(session, "ping", datetime.now(timezone.utc), outcome="finished")
     failed, ready = store.enqueue([NewJob("app.a"), NewJob("app.b", queue="mail")])
+    store.enqueue([NewJob("app.c", limits=(Limit("key", 1),))])
+    store.submit([NewJob("app.d")], NewBatch(on_finish=stored_callback(NewJob("app.e"))))
     worker.fail(failed)
     described = set(re.findall(r"[a-z_]+", page("queuectl")["JSON OUTPUT"]))
     for words in (
@@ -159,6 +163,9 @@ def test_every_name_in_json_is_in_the_manual(ctl: Program, store: Store, worker:
         ["jobs", "show", failed],
         ["jobs", "retry", failed, ready],
         ["jobs", "discard", "--state", "ready", "--dry-run"],
+        ["locks", "list"],
+        ["batches", "list"],
+        ["batches", "show", 1],
         ["queues", "list"],
         ["queues", "pause", "mail"],
         ["processes"],

@@ -99,6 +99,65 @@ def test_the_recurring_tasks_are_right_and_their_code_runs(tmp_path: Path, monke
     store.close()
 
 
+@pytest.mark.skipif(not (COMMANDS / "queued").exists(), reason="the package is not installed in this environment")
+def test_the_limits_work_as_the_readme_says(tmp_path: Path) -> None:
+    heading = "Not too many at once, not twice, not too late"
+    (tmp_path / "jobs.py").write_text(block("python", heading))
+    (tmp_path / "queue.yml").write_text(block("yaml", "A first job"))
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("QUEUED_")}
+    environment = {**inherited, "PATH": f"{COMMANDS}{os.pathsep}{os.environ['PATH']}", "XDG_RUNTIME_DIR": str(tmp_path)}
+    log = tmp_path / "log"
+    subprocess.run(["queued", "migrate"], cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=30)
+    shown = subprocess.run(
+        ["sh", "-eu", "-c", block("sh", heading)],
+        cwd=tmp_path, env=environment, check=True, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert "the same report: True True" in shown.stdout
+    assert shown.stdout.count("jobs.book") >= 2
+    assert "jobs.book/ada" in shown.stdout
+    with log.open("wb") as file:
+        daemon = subprocess.Popen(["queued", "start"], cwd=tmp_path, env=environment, stdout=file, stderr=file)
+    try:
+        deadline = time.monotonic() + 30
+        while log.read_text().count("booked") < 4:
+            assert daemon.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+    finally:
+        daemon.terminate()
+        daemon.wait(20)
+    said = re.findall(r"booked (\d+) for ada", log.read_text())
+    assert said == ["10", "20", "30"]
+
+
+@pytest.mark.skipif(not (COMMANDS / "queued").exists(), reason="the package is not installed in this environment")
+def test_a_batch_works_as_the_readme_says(tmp_path: Path) -> None:
+    heading = "Many jobs, and one after all of them"
+    (tmp_path / "jobs.py").write_text(block("python", heading))
+    (tmp_path / "queue.yml").write_text(block("yaml", "A first job"))
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("QUEUED_")}
+    environment = {**inherited, "PATH": f"{COMMANDS}{os.pathsep}{os.environ['PATH']}", "XDG_RUNTIME_DIR": str(tmp_path)}
+    log = tmp_path / "log"
+    subprocess.run(["queued", "migrate"], cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=30)
+    shown = subprocess.run(
+        ["sh", "-eu", "-c", block("sh", heading)],
+        cwd=tmp_path, env=environment, check=True, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert "batch 1\n" in shown.stdout
+    assert "0/3" in shown.stdout
+    with log.open("wb") as file:
+        daemon = subprocess.Popen(["queued", "start"], cwd=tmp_path, env=environment, stdout=file, stderr=file)
+    try:
+        deadline = time.monotonic() + 30
+        while "May: 2 of 3 invoices, 1 failed" not in log.read_text():
+            assert daemon.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+    finally:
+        daemon.terminate()
+        daemon.wait(20)
+
+
 def test_the_make_targets_of_the_readme_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = re.findall(r"(?:^|`)make ([a-z]+)", README, re.MULTILINE)

@@ -21,6 +21,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from queued.client.after_commit import enqueue_after_commit as enqueue_after_commit
+    from queued.client.batches import Batch as Batch
+    from queued.client.batches import CurrentBatch as CurrentBatch
+    from queued.client.batches import batch as batch
     from queued.client.callbacks import Abort as Abort
     from queued.client.callbacks import everywhere as _everywhere
     from queued.client.context import context as context
@@ -46,6 +49,12 @@ if TYPE_CHECKING:
     from queued.client.jobs import Job as Job
     from queued.client.jobs import UnsentJob as UnsentJob
     from queued.client.jobs import job as job
+    from queued.client.limiting import ConcurrencyLimit as ConcurrencyLimit
+    from queued.client.limiting import RateLimit as RateLimit
+    from queued.client.limiting import UniqueJob as UniqueJob
+    from queued.client.limiting import limits_concurrency as limits_concurrency
+    from queued.client.limiting import rate_limit as rate_limit
+    from queued.client.limiting import unique as unique
     from queued.client.policies import discard_on as discard_on
     from queued.client.policies import retry_on as retry_on
     from queued.client.programs import ProgramFailed as ProgramFailed
@@ -59,6 +68,7 @@ if TYPE_CHECKING:
     from queued.client.sending import aenqueue_many as aenqueue_many
     from queued.client.sending import enqueue_many as enqueue_many
     from queued.domain.errors import ArgumentError as ArgumentError
+    from queued.domain.errors import BatchFinished as BatchFinished
     from queued.domain.errors import ConfigurationError as ConfigurationError
     from queued.domain.errors import DatabaseError as DatabaseError
     from queued.domain.errors import DatabaseMisconfigured as DatabaseMisconfigured
@@ -69,6 +79,7 @@ if TYPE_CHECKING:
     from queued.domain.errors import JobFailed as JobFailed
     from queued.domain.errors import JobTimedOut as JobTimedOut
     from queued.domain.errors import NotAllowed as NotAllowed
+    from queued.domain.errors import NotUnique as NotUnique
     from queued.domain.errors import QueuedError as QueuedError
     from queued.domain.errors import SchemaTooNew as SchemaTooNew
     from queued.domain.errors import UnknownId as UnknownId
@@ -86,6 +97,7 @@ if TYPE_CHECKING:
 #: lives in this package too, never loads the client. After a colon: the object in that module that has the name.
 _NAMES: dict[str, str] = {
     "queued.client.after_commit": "enqueue_after_commit",
+    "queued.client.batches": "Batch CurrentBatch batch",
     "queued.client.callbacks": "Abort",
     "queued.client.callbacks:everywhere": (
         "after_discard after_enqueue after_perform around_enqueue around_perform before_enqueue before_perform"
@@ -99,6 +111,7 @@ _NAMES: dict[str, str] = {
     ),
     "queued.client.interrupts": "JobInterrupted",
     "queued.client.jobs": "EnqueuedJob Job UnsentJob job",
+    "queued.client.limiting": "ConcurrencyLimit RateLimit UniqueJob limits_concurrency rate_limit unique",
     "queued.client.policies": "discard_on retry_on",
     "queued.client.programs": "ProgramFailed",
     "queued.client.recurring": (
@@ -108,8 +121,8 @@ _NAMES: dict[str, str] = {
     "queued.client.route": "configure",
     "queued.client.sending": "aenqueue_many enqueue_many",
     "queued.domain.errors": (
-        "ArgumentError ConfigurationError DatabaseError DatabaseMisconfigured DatabaseUnavailable EnqueueError JobCancelled "
-        "JobCrashed JobFailed JobTimedOut NotAllowed QueuedError SchemaTooNew UnknownId UnknownJob"
+        "ArgumentError BatchFinished ConfigurationError DatabaseError DatabaseMisconfigured DatabaseUnavailable EnqueueError "
+        "JobCancelled JobCrashed JobFailed JobTimedOut NotAllowed NotUnique QueuedError SchemaTooNew UnknownId UnknownJob"
     ),
 }
 _PLACES = {name: place for place, names in _NAMES.items() for name in names.split()}

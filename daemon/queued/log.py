@@ -244,6 +244,14 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
         lambda data: "Deleted for age: " + ", ".join(f"{count} {state}" for state, count in data["deleted"].items()),
     ),
     "jobs_recovered": ("warning", _recovered),
+    "jobs_expired": (
+        "warning",
+        lambda data: f"{_jobs(len(data['ids']))} discarded, not started in time: {_ids(data['ids'])}",
+    ),
+    "limits_repaired": (
+        "error",
+        "limits were not as they should be (were rows changed by hand?): took {evicted} slots back, let {admitted} jobs in",
+    ),
     "jobs_released": (
         "info",
         lambda data: f"{_jobs(len(data['ids']))} ready again, {data['why']}: {_ids(data['ids'])}",

@@ -7,7 +7,7 @@
 
 No database is touched. Arguments take the same way through JSON as in production, so what could not be stored fails here too.
 Everything enqueued in this process is seen, from whatever thread; `connection=` is not asked, so a rolled back enqueue counts
-as made.
+as made. Nothing runs at the same time, so limits and rates hold nobody up; nothing follows the end of a batch.
 """
 
 from __future__ import annotations
@@ -284,7 +284,8 @@ def _new_job(frame: Mapping[str, Any]) -> NewJob:
     from queued.domain.jobs import NewJob
 
     run_at = frame["run_at"]
-    return NewJob(**{**frame, "run_at": None if run_at is None else datetime.fromtimestamp(run_at, timezone.utc)})
+    moment = None if run_at is None else datetime.fromtimestamp(run_at, timezone.utc)
+    return NewJob(**{**frame, "run_at": moment, "limits": (), "unique": None, "rate": None})
 
 
 if "pytest" in sys.modules:

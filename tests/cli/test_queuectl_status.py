@@ -49,7 +49,7 @@ def test_with_a_living_worker_the_whole_is_healthy(ctl: Program, store: Store, w
     assert told.status == 0
     assert "healthy" in told.out.splitlines()[0]
     assert "1 ready, the oldest for" in told.out
-    assert "1 scheduled, 0 running, 0 failed" in told.out
+    assert "1 scheduled, 0 blocked, 0 running, 0 failed" in told.out
     assert "1 alive, 0 dead (worker 1)" in told.out
 
 
@@ -70,7 +70,7 @@ def test_status_tells_a_program_the_same(ctl: Program, store: Store, worker: Han
     store.enqueue([job()])
     told = ctl("status", "--json").json
     assert told["healthy"] is True
-    assert told["jobs"] == {"ready": 1, "scheduled": 0, "running": 0, "failed": 1}
+    assert told["jobs"] == {"ready": 1, "scheduled": 0, "blocked": 0, "running": 0, "failed": 1}
     assert told["last_hour"] == {"finished": 2, "discarded": 0, "cancelled": 0, "failed": 1}
     assert told["capped"] == []
     assert told["oldest_ready_seconds"] >= 0
@@ -153,7 +153,17 @@ def test_queues_are_listed_with_what_waits_in_them(ctl: Program, store: Store, w
     assert listed["mail"]["running"] == 2
     assert (listed["images"]["failed"], listed["images"]["ready"], listed["images"]["workers"]) == (1, 0, 1)
     header, *rows = ctl("queues", "list").out.splitlines()
-    assert header.split() == ["QUEUE", "READY", "OLDEST", "SCHEDULED", "RUNNING", "FAILED", "WORKERS", "STATE"]
+    assert header.split() == [
+        "QUEUE",
+        "READY",
+        "OLDEST",
+        "SCHEDULED",
+        "BLOCKED",
+        "RUNNING",
+        "FAILED",
+        "WORKERS",
+        "STATE",
+    ]
     assert [row.split()[0] for row in rows] == ["images", "mail"]
 
 

@@ -12,12 +12,17 @@ class RecordingPort:
 
     def __init__(self) -> None:
         self.jobs: list[dict[str, Any]] = []
+        self.batches: list[dict[str, Any]] = []
 
-    def enqueue(self, jobs: list[dict[str, Any]]) -> list[int]:
-        """Take the jobs, answer ids from 1000 on."""
+    def enqueue(self, jobs: list[dict[str, Any]], batch: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Take the jobs, answer ids from 1000 on; batches have the id 5."""
         first = 1000 + len(self.jobs)
         self.jobs += jobs
-        return list(range(first, first + len(jobs)))
+        told: dict[str, Any] = {"ids": list(range(first, first + len(jobs)))}
+        if batch is not None:
+            self.batches.append(batch)
+            told["batch"] = 5
+        return told
 
     def stopping(self) -> bool:
         """Never."""

@@ -132,8 +132,8 @@ def test_declaring_what_cannot_run_is_refused() -> None:
         queued.job(timeout=0)(lambda: None)
     with pytest.raises(ConfigurationError, match="queue"):
         queued.job(queue="")(lambda: None)
-    with pytest.raises(TypeError, match="expires"):
-        queued.job(expires=3)(lambda: None)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="colour"):
+        queued.job(colour=3)(lambda: None)  # type: ignore[call-overload]
 
 
 def test_two_functions_of_one_name_are_refused_with_both_places(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ def test_every_public_name_is_there_and_documented(name: str) -> None:
 
 
 def test_public_methods_are_documented() -> None:
-    for kind in (queued.Job, queued.CurrentJob, queued.UnsentJob):
+    for kind in (queued.Job, queued.CurrentJob, queued.UnsentJob, queued.Batch, queued.CurrentBatch):
         for name, member in inspect.getmembers(kind):
             if not name.startswith("_") and (callable(member) or isinstance(member, property)):
                 assert inspect.getdoc(member), f"{kind.__name__}.{name}"

@@ -177,7 +177,9 @@ def test_dispatch_moves_no_more_than_a_batch_and_the_longest_due_first(store: St
     with store.transaction() as session:
         for n, ago in enumerate((1, 3, 2)):
             (job_id,) = store_ids(session, job(f"app.n{ago}", wait=1000 + n))
-            session.run("scheduled.put", job_id=job_id + 1000, queue="q", priority=0, attempt=1, wait=-float(ago))
+            session.run(
+                "scheduled.put", job_id=job_id + 1000, queue="q", priority=0, attempt=1, ties=0, wait=-float(ago)
+            )
     with store.transaction() as session:
         assert [arrival.queue for arrival in scheduled.dispatch(session, 2)] == ["q", "q"]
     with store.reading() as session:

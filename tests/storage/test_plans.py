@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from queued.domain.jobs import NewJob
+from queued.domain.limits import Limit
 from queued.storage import processes
 from queued.storage.sql import statements
 from queued.storage.store import Store, open_store
@@ -119,3 +120,64 @@ def test_ending_and_releasing_jobs_walks_no_table(crowded: Store) -> None:
 def test_dispatching_and_looking_for_due_jobs_walks_no_table(crowded: Store) -> None:
     assert walks(plan(crowded, "scheduled.dispatch", batch_size=500)) == []
     assert walks(plan(crowded, "scheduled.next_due")) == []
+
+
+IN_LINE = 50_000
+
+
+@pytest.fixture(params=["never analysed", "analysed while full"])
+def line(request: pytest.FixtureRequest, postgresql_url: str) -> Iterator[Store]:
+    """A key with one holder and a very long line, and some hundred further keys."""
+    store = open_store(postgresql_url)
+    store.migrate()
+    connection: Any = store.backend.connection()
+    for table in ("blocked", "slots", "job_limits", "limits", "ready", "jobs"):
+        connection.execute(f"ALTER TABLE queued.{table} SET (autovacuum_enabled = false)")
+    for start in range(0, IN_LINE, 5000):
+        store.enqueue([NewJob("app.work", priority=n % 5, limits=(Limit("k", 1),)) for n in range(start, start + 5000)])
+    store.enqueue([NewJob("app.work", limits=(Limit(f"k{n}", 1), Limit("far", 1000))) for n in range(500)])
+    if request.param == "analysed while full":
+        connection.execute("ANALYZE")
+    yield store
+    store.close()
+
+
+def test_a_long_line_makes_no_statement_of_limits_walk(line: Store) -> None:
+    assert walks(plan(line, "limits.of_jobs", ids=list(range(1, 101)))) == []
+    assert walks(plan(line, "limits.lock", keys=["k", "k1", "far"])) == []
+    assert walks(plan(line, "limits.free", ids=[1, 2, 3])) == []
+    assert walks(plan(line, "limits.room", keys=["k", "k1", "k2"])) == []
+    top = plan(line, "limits.heads", keys=["k", "k1"], count=2)
+    assert walks(top) == []
+    assert pages(top) < 50
+    waiting = [row["job_id"] for row in rows_of(line, "SELECT job_id FROM queued.blocked LIMIT 20")]
+    assert walks(plan(line, "limits.admit", ids=waiting)) == []
+    assert walks(plan(line, "limits.end_blocked", ids=waiting, state="cancelled")) == []
+    assert walks(plan(line, "limits.waited_for", batch_size=500)) == []
+
+
+def test_a_long_line_costs_neither_the_claim_nor_the_end_of_its_holder(line: Store) -> None:
+    process = {"kind": "Worker", "supervisor": None, "pid": 1, "hostname": "h", "identity": {}, "metadata": {}}
+    with line.transaction() as session:
+        process_id = processes.register(session, name="w", **process)  # type: ignore[arg-type]
+    top = plan(
+        line,
+        "ready.claim",
+        queues=["default"] * 5,
+        priorities=list(range(5)),
+        ranks=[0] * 5,
+        marks=[0] * 5,
+        limit=10,
+        process_id=process_id,
+        lease=1 << 40,
+    )
+    assert walks(top) == []
+    assert pages(top) < 400
+
+
+def rows_of(store: Store, statement: str) -> list[dict[str, Any]]:
+    with store.reading() as session:
+        cursor = session._cursor  # type: ignore[attr-defined]
+        cursor.execute(statement)
+        found: list[dict[str, Any]] = cursor.fetchall()
+    return found

@@ -44,22 +44,23 @@ ACTIONS: tuple[Action, ...] = (
         {
             "ready": "it is ready already",
             "scheduled": "it is scheduled and runs when it is due",
+            "blocked": "it waits for a slot of its limit (queuectl jobs show)",
             "running": "it runs at this moment",
             **ENDED,
         },
     ),
     Action(
         "discard",
-        "give up ready, scheduled and failed jobs: they will not run",
+        "give up ready, scheduled, blocked and failed jobs: they will not run",
         "discarded",
-        ("ready", "scheduled", "failed"),
+        ("ready", "scheduled", "blocked", "failed"),
         {"running": "it runs at this moment; use queuectl jobs cancel", **ENDED},
     ),
     Action(
         "cancel",
-        "end ready and scheduled jobs at once, and ask running ones to end",
+        "end ready, scheduled and blocked jobs at once, and ask running ones to end",
         "cancelled",
-        ("ready", "scheduled", "running"),
+        ("ready", "scheduled", "blocked", "running"),
         {"failed": "it has failed; use queuectl jobs discard", **ENDED},
     ),
 )

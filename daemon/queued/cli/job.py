@@ -12,9 +12,16 @@ from queued.cli.arguments import call
 from queued.cli.backtraces import folded
 from queued.cli.database import target
 from queued.cli.output import moment, one_line, printable, relative, say, say_json, span, style, table
-from queued.domain.insights import JobDetail
+from queued.domain.insights import JobDetail, LimitInfo
 
-COLOURS = {"failed": "red", "running": "green", "finished": "green", "ready": "yellow", "scheduled": "yellow"}
+COLOURS = {
+    "failed": "red",
+    "running": "green",
+    "finished": "green",
+    "ready": "yellow",
+    "scheduled": "yellow",
+    "blocked": "yellow",
+}
 
 
 def show(arguments: argparse.Namespace) -> int:
@@ -60,6 +67,7 @@ def facts(job: JobDetail) -> list[tuple[str, str]]:
         ("Enqueued", job.enqueued_at),
         ("Due" if job.state == "scheduled" else "Was due", job.run_at),
         ("Ready", job.ready_at),
+        ("Blocked", job.blocked_at),
         ("Claimed", job.claimed_at),
         ("Started", job.started_at),
         ("Cancel asked", job.cancel_at),
@@ -67,6 +75,7 @@ def facts(job: JobDetail) -> list[tuple[str, str]]:
         ("Ended", job.finished_at),
     )
     told += [(label, f"{moment(at)} ({relative(at, job.now)})") for label, at in moments if at is not None]
+    told += [("Limit", limit_text(limit, job)) for limit in job.limits]
     if job.started_at is not None and job.finished_at is not None:
         told.append(("Ran for", span((job.finished_at - job.started_at).total_seconds())))
     if job.process is not None:
@@ -74,6 +83,20 @@ def facts(job: JobDetail) -> list[tuple[str, str]]:
         dead = "" if process.alive else f", silent for {span(process.heartbeat_age)}"
         told.append(("Process", f"{process.name} (pid {process.pid} on {process.hostname}{dead})"))
     return told
+
+
+def limit_text(limit: LimitInfo, job: JobDetail) -> str:
+    """A limit: who holds it, and whether the job waits for it."""
+    others = ", …" if limit.held > len(limit.holders) else ""
+    held = (
+        f"held by {', '.join(f'job {holder}' for holder in limit.holders)}{others}" if limit.holders else "held by none"
+    )
+    waits = ""
+    if limit.waited_for and job.ahead is not None:
+        waits = (
+            f"; it waits for this one, {job.ahead.of_jobs()} before it" if job.ahead.value else "; it is next in line"
+        )
+    return f"{one_line(limit.key, 200)}, {limit.held} of {limit.capacity} {held}{waits}"
 
 
 def attempts_table(job: JobDetail) -> str:
@@ -115,6 +138,8 @@ def hints(job: JobDetail) -> list[str]:
             return ["its process is silent; a living supervisor makes the job ready again or fails it"]
         case "running":
             return [f"end it: {cancel}"]
+        case "blocked":
+            return [f"it is ready as soon as a slot of its limit is free; so that it does not run: {cancel}"]
         case "ready" if job.queue_paused_at is not None:
             return [f"its queue is paused: queuectl queues resume {quote(job.queue)}"]
         case "ready":
@@ -139,11 +164,25 @@ def as_json(job: JobDetail) -> dict[str, Any]:
         "enqueued_at": job.enqueued_at,
         "run_at": job.run_at,
         "ready_at": job.ready_at,
+        "blocked_at": job.blocked_at,
         "claimed_at": job.claimed_at,
         "started_at": job.started_at,
         "cancel_at": job.cancel_at,
         "failed_at": job.failed_at,
         "finished_at": job.finished_at,
+        "limits": [
+            {
+                "key": limit.key,
+                "to": limit.capacity,
+                "held": limit.held,
+                "holders": list(limit.holders),
+                "waited_for": limit.waited_for,
+                "on_conflict": limit.on_conflict,
+                "duration": limit.duration,
+            }
+            for limit in job.limits
+        ],
+        "ahead": job.ahead.value if job.ahead is not None else None,
         "process": job.process.name if job.process is not None else None,
         "error": None
         if job.failure is None

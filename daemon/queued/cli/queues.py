@@ -78,7 +78,7 @@ def _switch(arguments: argparse.Namespace, paused: bool) -> int:
 
 def queue_json(queue: QueueInfo) -> dict[str, Any]:
     """The documented object of one queue."""
-    counts = {"ready": queue.ready, "scheduled": queue.scheduled, "failed": queue.failed}
+    counts = {"ready": queue.ready, "scheduled": queue.scheduled, "blocked": queue.blocked, "failed": queue.failed}
     return {
         "name": queue.name,
         "paused": queue.paused_at is not None,

@@ -59,8 +59,8 @@ def screen(overview: Overview, findings: Sequence[Finding], healthy: bool, where
     lines += [
         f"   Database: {where} (schema {schema})",
         f"  Processes: {alive} alive, {len(overview.processes) - alive} dead{told}",
-        f"       Jobs: {overview.ready} ready{oldest}; {overview.scheduled} scheduled, {overview.running} running, "
-        f"{overview.failed} failed",
+        f"       Jobs: {overview.ready} ready{oldest}; {overview.scheduled} scheduled, {overview.blocked} blocked, "
+        f"{overview.running} running, {overview.failed} failed",
         f"  Last hour: {hour}",
         f"    Seen at: {moment(overview.now)}",
     ]
@@ -71,13 +71,14 @@ def screen(overview: Overview, findings: Sequence[Finding], healthy: bool, where
 
 def queue_table(queues: Sequence[QueueInfo]) -> str:
     """The table of queues, as `queuectl queues list` shows it too."""
-    headers = ("QUEUE", "READY", "OLDEST", "SCHEDULED", "RUNNING", "FAILED", "WORKERS", "STATE")
+    headers = ("QUEUE", "READY", "OLDEST", "SCHEDULED", "BLOCKED", "RUNNING", "FAILED", "WORKERS", "STATE")
     rows = [
         (
             queue.name,
             queue.ready,
             span(queue.latency),
             queue.scheduled,
+            queue.blocked,
             queue.running,
             queue.failed,
             queue.workers,
@@ -85,7 +86,7 @@ def queue_table(queues: Sequence[QueueInfo]) -> str:
         )
         for queue in queues
     ]
-    return table(headers, rows, right=("READY", "OLDEST", "SCHEDULED", "RUNNING", "FAILED", "WORKERS"))
+    return table(headers, rows, right=headers[1:-1])
 
 
 def as_json(overview: Overview, findings: Sequence[Finding], healthy: bool, where: str, schema: str) -> dict[str, Any]:
@@ -93,7 +94,7 @@ def as_json(overview: Overview, findings: Sequence[Finding], healthy: bool, wher
     from queued.cli.processes import process_json
     from queued.cli.queues import queue_json
 
-    counts = {name: getattr(overview, name) for name in ("ready", "scheduled", "running", "failed")}
+    counts = {name: getattr(overview, name) for name in ("ready", "scheduled", "blocked", "running", "failed")}
     oldest = overview.oldest_ready_at
     return {
         "healthy": healthy,

@@ -7,7 +7,7 @@ from typing import Any
 
 from queued.client import route
 from queued.client.jobs import UnsentJob
-from queued.client.sending import Batch
+from queued.client.sending import Batch, collecting
 from queued.domain.errors import EnqueueError
 
 
@@ -19,6 +19,11 @@ def enqueue_after_commit(connection: Any, *jobs: UnsentJob) -> None:
     here. If the process dies between the commit and the enqueue, or the queue's database is away, the jobs are lost though the
     data is there (the error comes out of the commit): where both live in one database, `connection=` is the safe way.
     """
+    if collecting.get() is not None:
+        raise EnqueueError(
+            "enqueue_after_commit inside a batch: it is stored at the end of its block; open it after the commit, or in the "
+            "transaction, with queued.batch(connection=…)"
+        )
     on_commit = _hook_of(connection)
     batch = Batch(jobs)
     with batch:
@@ -27,7 +32,7 @@ def enqueue_after_commit(connection: Any, *jobs: UnsentJob) -> None:
                 raise handle.error
         to_store = batch.to_store()
     if to_store:
-        on_commit(lambda: batch.stored(route.send(to_store)))
+        on_commit(lambda: batch.stored(route.submit(to_store)))
 
 
 def _hook_of(connection: Any) -> Callable[[Callable[[], None]], None]:

@@ -30,6 +30,7 @@ from queued.client.current import Running, running
 from queued.client.failure import class_path, describe
 from queued.client.interrupts import JobInterrupted, message_for
 from queued.client.jobs import Job
+from queued.client.sending import Collector, collecting
 from queued.domain.errors import JobCancelled, JobTimedOut
 from queued.domain.jobs import parse_options
 from queued.domain.retries import Discard, Fail, Retry, decide
@@ -44,13 +45,13 @@ class Attempt:
         self._in_body = False
         self._arounds: ExitStack | None = None
         self._running = Running(delivery)
-        self._tokens: tuple[Token[Running | None], Token[Mapping[str, Any]]] | None = None
+        self._tokens: tuple[Token[Running | None], Token[Mapping[str, Any]], Token[Collector | None]] | None = None
         self.outcome: dict[str, Any] | None = None
         self.error: BaseException | None = None
 
     def __enter__(self) -> Attempt:
-        # The runner's own context stays out of the job, and each job's out of the next.
-        self._tokens = running.set(self._running), replace_context({})
+        # The runner's own context stays out of the job, and each job's out of the next: also a batch whose block was never left.
+        self._tokens = running.set(self._running), replace_context({}), collecting.set(None)
         return self
 
     def opened(self) -> Callable[[], Any]:
@@ -59,7 +60,12 @@ class Attempt:
         args, kwargs = decode_call(self._delivery["args"])
         self._running.arguments = args, kwargs
         if self._delivery.get("opts"):
-            stored = parse_options(self._delivery["opts"], json.loads).get("context") or {}
+            options = parse_options(self._delivery["opts"], json.loads)
+            if options.get("batch"):
+                from queued.client.batches import CurrentBatch  # only few jobs have one
+
+                self._running.batch = CurrentBatch.of(options["batch"])
+            stored = options.get("context") or {}
             context = {name: decode_value(value, f"context[{name!r}]") for name, value in stored.items()}
             self._running.context = context
             replace_context(context)
@@ -103,6 +109,7 @@ class Attempt:
             if tokens is not None:
                 running.reset(tokens[0])
                 restore_context(tokens[1])
+                collecting.reset(tokens[2])
 
     def _done(self) -> dict[str, Any]:
         outcome: dict[str, Any] = {"kind": "done"}

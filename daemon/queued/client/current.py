@@ -11,6 +11,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from queued.client.batches import CurrentBatch
+
     _Adapter = logging.LoggerAdapter[logging.Logger]
 else:  # Python 3.10 cannot subscript it
     _Adapter = logging.LoggerAdapter
@@ -41,6 +43,8 @@ class CurrentJob:
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     context: Mapping[str, Any] = field(default_factory=dict)
+    #: The batch that it is a member or a callback of.
+    batch: CurrentBatch | None = None
 
     @property
     def logger(self) -> JobLogger:
@@ -51,12 +55,13 @@ class CurrentJob:
 class Running:
     """What `queued` itself knows about the attempt: the job, and the jobs to be stored together with its end."""
 
-    __slots__ = ("_job", "arguments", "at_finish", "context", "delivery")
+    __slots__ = ("_job", "arguments", "at_finish", "batch", "context", "delivery")
 
     def __init__(self, delivery: Mapping[str, Any]) -> None:
         self.delivery = delivery
         self.arguments: tuple[list[Any], dict[str, Any]] = [], {}
         self.context: Mapping[str, Any] = {}
+        self.batch: CurrentBatch | None = None
         self.at_finish: list[dict[str, Any]] = []
         self._job: CurrentJob | None = None
 
@@ -75,6 +80,7 @@ class Running:
                 args=tuple(args),
                 kwargs=MappingProxyType(kwargs),
                 context=MappingProxyType(dict(self.context)),
+                batch=self.batch,
             )
         return self._job
 

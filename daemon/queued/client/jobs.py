@@ -13,6 +13,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from queued.client import registry, sending
 from queued.client.callbacks import Callbacks
+from queued.client.limiting import Limits, RateLimit, UniqueJob, declared
 from queued.client.names import path_of, why_unreachable
 from queued.client.policies import Declarations, policies_of
 from queued.domain.errors import ConfigurationError, EnqueueError
@@ -64,8 +65,10 @@ class EnqueuedJob:
 
     `id` is None when nothing is stored yet (`at_finish=True`) or at all: `aborted` when a `before_enqueue` callback raised
     `queued.Abort`, `error` when the job of an `enqueue_many` cannot be stored. An `id` together with an `error` is a job that is
-    stored and whose `after_enqueue` callback failed. `run_at` is an aware UTC moment, None for "at once"; with `wait=` the
-    database's clock decides and this is an estimate by the local one.
+    stored and whose `after_enqueue` callback failed. `discarded`: a limit with `on_conflict="discard"` had no free slot, so the
+    job is kept as discarded and will not run; one stored in your own transaction on PostgreSQL is judged after the commit.
+    `existing`: another job holds the unique key; `id` is that one's, and nothing was stored. `run_at` is an aware UTC moment,
+    None for "at once"; with `wait=` the database's clock decides and this is an estimate by the local one.
     """
 
     id: int | None
@@ -75,6 +78,8 @@ class EnqueuedJob:
     run_at: datetime | None
     aborted: bool = False
     error: Exception | None = None
+    discarded: bool = False
+    existing: bool = False
     args: tuple[Any, ...] = field(default=(), repr=False)
     kwargs: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -97,6 +102,10 @@ class Job(Callbacks, Generic[P, R]):
         retry_on: Declarations | None = None,
         discard_on: Declarations | None = None,
         timeout: float | timedelta | None = None,
+        limits: Limits | None = None,
+        unique: UniqueJob | None = None,
+        expires: float | timedelta | None = None,
+        rate: RateLimit | None = None,
     ) -> None:
         super().__init__()
         if not inspect.isfunction(function):
@@ -110,7 +119,15 @@ class Job(Callbacks, Generic[P, R]):
         self.name = sending.checked_name(name if name is not None else path_of(function), "name")
         self.queue = queue if callable(queue) else sending.checked_name(queue, "queue")
         self.priority = priority if callable(priority) else sending.checked_priority(priority)
-        self.timeout = _timeout(timeout)
+        self.timeout = _timeout(timeout, "timeout")
+        self.expires = _timeout(expires, "expires")
+        self.limits = declared(limits)
+        if unique is not None and not isinstance(unique, UniqueJob):
+            raise ConfigurationError(f"unique={unique!r} says too little; write queued.unique(…)")
+        self.unique = unique
+        if rate is not None and not isinstance(rate, RateLimit):
+            raise ConfigurationError(f"rate={rate!r} says too little; write queued.rate_limit(…)")
+        self.rate = rate
         self.policies = policies_of(retry_on, discard_on)
         self.is_async = inspect.iscoroutinefunction(function)
         self.options = _NO_OPTIONS
@@ -219,6 +236,10 @@ def job(
     retry_on: Declarations | None = None,
     discard_on: Declarations | None = None,
     timeout: float | timedelta | None = None,
+    limits: Limits | None = None,
+    unique: UniqueJob | None = None,
+    expires: float | timedelta | None = None,
+    rate: RateLimit | None = None,
 ) -> Callable[[Callable[P, R]], Job[P, R]]: ...
 def job(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function a job: `@queued.job`, or `@queued.job(queue="mail", …)`, above a `def` or an `async def`.
@@ -226,7 +247,9 @@ def job(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     `queue`, `priority` (smaller runs first, 32 bits): a value, or a function of the job's arguments. `name`: what is stored to find
     the function again, `module.function` unless given; keep it when the function moves. `retry_on`, `discard_on`: error
     classes or declarations (`queued.retry_on`, `queued.discard_on`), one or a list. `timeout`: seconds or a `timedelta` that one
-    attempt may take; then `queued.JobTimedOut` is raised in it, and soon after its process is killed.
+    attempt may take; then `queued.JobTimedOut` is raised in it, and soon after its process is killed. `expires`: seconds or a
+    `timedelta` after it is due in which the job must have started for the first time; else it is discarded. `limits`: what
+    `queued.limits_concurrency(…)` made, one or a list; `unique`: what `queued.unique(…)`; `rate`: what `queued.rate_limit(…)`.
 
     The daemon runs a job at least once, in another process: its function must be importable there, so it stands at the top level
     of a module. Raises `ConfigurationError` for options that cannot be and for a name that another function has.
@@ -286,10 +309,10 @@ def _moment(value: Any) -> datetime | None:
         raise EnqueueError(f"wait_until={value!r} lies outside the years 1 to 9999 in UTC") from None
 
 
-def _timeout(value: Any) -> float | None:
+def _timeout(value: Any, what: str) -> float | None:
     if value is None:
         return None
-    seconds = _seconds(value, "timeout")
-    if seconds <= 0:
-        raise EnqueueError(f"timeout={value!r} must be more than 0 seconds")
+    seconds = _seconds(value, what)
+    if not 0 < seconds <= MAX_WAIT:
+        raise EnqueueError(f"{what}={value!r} must be more than 0 seconds, and a hundred years at most")
     return seconds

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from queued.domain.batches import NewBatch, facts_of, with_facts
 from queued.domain.errors import ConfigurationError
 from queued.domain.jobs import NewJob
 
@@ -19,8 +21,11 @@ if TYPE_CHECKING:
 class Port(Protocol):
     """The runner's way to the worker, which has the database."""
 
-    def enqueue(self, jobs: list[dict[str, Any]]) -> list[int]:
-        """Store jobs now; their ids."""
+    def enqueue(self, jobs: list[dict[str, Any]], batch: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Store jobs now; their `ids`, and `notes` on what else became of some: (position, note) pairs.
+
+        With `batch` that one is opened for them; its id is then the answer's `batch`.
+        """
 
     def stopping(self) -> bool:
         """Whether the worker is about to stop."""
@@ -61,6 +66,7 @@ _configured: DatabaseSettings | None = None
 _generation = 0
 _port: Port | None = None
 _sinks: list[Sink] = []
+_numbers = itertools.count(1)
 
 
 def configure(database: str | DatabaseSettings) -> None:
@@ -124,37 +130,60 @@ def remove_sink(sink: Sink) -> None:
     _sinks.remove(sink)
 
 
-def send(jobs: Sequence[NewJob], connection: Any = None) -> list[int]:
-    """Store jobs; their ids, in order. With a connection: in its open transaction, and durable only once that commits.
+@dataclass(frozen=True, slots=True)
+class Receipts:
+    """The ids of stored jobs in order, None for those that are stored later, and notes by position on what else became of them."""
+
+    ids: Sequence[int | None]
+    notes: Mapping[int, str] = field(default_factory=dict)
+    batch: int | None = None
+
+
+def submit(jobs: Sequence[NewJob], connection: Any = None, batch: NewBatch | None = None) -> Receipts:
+    """Store jobs. With a connection: in its open transaction, and durable only once that commits. `batch`: opened for them.
 
     Raises `DatabaseError` or `EnqueueError`; then none of them is stored.
     """
-    if not jobs:
-        return []
+    if not jobs and batch is None:
+        return Receipts([])
     if _sinks:
-        return _sinks[-1].accept(jobs)
+        return _accepted(jobs, batch)
     if connection is not None:
         from queued.storage import adopt
 
-        return adopt.enqueue(connection, jobs, schema=schema())
-    if _port is not None:
-        return _port.enqueue([as_frame(job) for job in jobs])
-    return store().enqueue(jobs)
+        stored = adopt.submit(connection, jobs, schema=schema(), batch=batch)
+    elif _port is not None:
+        frames = [as_frame(job) for job in jobs]
+        answer = _port.enqueue(frames) if batch is None else _port.enqueue(frames, asdict(batch))
+        return Receipts(answer["ids"], dict(answer.get("notes") or ()), answer.get("batch"))
+    else:
+        stored = store().submit(jobs, batch)
+    return Receipts(stored.ids, stored.notes, stored.batch)
 
 
-async def asend(jobs: Sequence[NewJob], connection: Any = None) -> list[int]:
-    """As `send`, without holding up the event loop; a connection that is not async is used right here, as its owner would."""
+def _accepted(jobs: Sequence[NewJob], batch: NewBatch | None) -> Receipts:
+    """Give jobs to the test that collects them. There is no database, so nothing follows the end of a batch."""
+    if batch is None:
+        return Receipts(_sinks[-1].accept(jobs))
+    number = next(_numbers)
+    facts = facts_of(number, batch.description, batch.metadata)
+    return Receipts(_sinks[-1].accept([with_facts(job, facts) for job in jobs]), batch=number)
+
+
+async def asubmit(jobs: Sequence[NewJob], connection: Any = None, batch: NewBatch | None = None) -> Receipts:
+    """As `submit`, without holding up the event loop; a connection that is not async is used right here, as its owner would."""
     if connection is not None and not _sinks:
         from queued.storage import adopt
 
         if adopt.is_async(connection):
-            return await adopt.aenqueue(connection, jobs, schema=schema()) if jobs else []
-        return send(jobs, connection)
+            stored = await adopt.asubmit(connection, jobs, schema=schema(), batch=batch)
+            return Receipts(stored.ids, stored.notes, stored.batch)
+        return submit(jobs, connection, batch)
     if _sinks:
-        return send(jobs)
+        return submit(jobs, batch=batch)
     import asyncio
 
-    return await asyncio.to_thread(send, jobs)
+    return await asyncio.to_thread(submit, jobs, batch=batch)
 
 
 def as_frame(job: NewJob) -> dict[str, Any]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from contextvars import ContextVar
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from queued.client import route
 from queued.client.arguments import encode_call, encode_value
 from queued.client.callbacks import Abort, Around, coming_out, going_in
 from queued.client.context import current_context
 from queued.client.current import running
-from queued.domain.errors import ArgumentError, EnqueueError
+from queued.client.limiting import limits_of
+from queued.client.route import Receipts
+from queued.domain.errors import ArgumentError, EnqueueError, NotUnique
 from queued.domain.jobs import NewJob
 
 if TYPE_CHECKING:
@@ -27,6 +30,20 @@ MAX_NAME = 255
 MAX_CONTEXT = 64 * 1024
 
 
+class Collector(Protocol):
+    """A batch whose block is open: it takes what is enqueued inside."""
+
+    def collect(self, jobs: Sequence[UnsentJob], connection: Any, at_finish: bool) -> list[EnqueuedJob]:
+        """Take jobs; their handles."""
+
+    async def acollect(self, jobs: Sequence[UnsentJob], connection: Any, at_finish: bool) -> list[EnqueuedJob]:
+        """As `collect`, from a coroutine."""
+
+
+#: The batch in whose block this thread or asyncio task is.
+collecting: ContextVar[Collector | None] = ContextVar("queued_batch", default=None)
+
+
 def enqueue_many(jobs: Iterable[UnsentJob], *, connection: Any = None, at_finish: bool = False) -> list[EnqueuedJob]:
     """Store many jobs, made by `f.bind(…)`, in one round trip and one transaction; a handle for each, in order.
 
@@ -34,9 +51,12 @@ def enqueue_many(jobs: Iterable[UnsentJob], *, connection: Any = None, at_finish
     with `id` None, and does not keep the others from being stored. A database that fails stores none of them and raises. Options
     of each job hold, as given to `f.set(…).bind(…)`; `connection` is one for all. Enqueue callbacks run for each job.
     """
+    collector = collecting.get()
+    if collector is not None:
+        return collector.collect(list(jobs), connection, at_finish)
     batch = Batch(list(jobs), connection, at_finish)
     with batch:
-        batch.stored(batch.finish_later() or route.send(batch.to_store(), batch.connection))
+        batch.stored(batch.finish_later() or route.submit(batch.to_store(), batch.connection))
     return batch.handles()
 
 
@@ -44,23 +64,27 @@ async def aenqueue_many(
     jobs: Iterable[UnsentJob], *, connection: Any = None, at_finish: bool = False
 ) -> list[EnqueuedJob]:
     """As `enqueue_many`, for asyncio code: the database is spoken to in a thread. See `Job.aenqueue` for connections."""
+    collector = collecting.get()
+    if collector is not None:
+        return await collector.acollect(list(jobs), connection, at_finish)
     batch = Batch(list(jobs), connection, at_finish)
     with batch:
-        batch.stored(batch.finish_later() or await route.asend(batch.to_store(), batch.connection))
+        batch.stored(batch.finish_later() or await route.asubmit(batch.to_store(), batch.connection))
     return batch.handles()
 
 
 def enqueue_one(unsent: UnsentJob) -> EnqueuedJob:
     """Store one job; what went wrong is raised."""
-    return _only(enqueue_many([unsent]))
+    return only(enqueue_many([unsent]))
 
 
 async def aenqueue_one(unsent: UnsentJob) -> EnqueuedJob:
     """As `enqueue_one`, without holding up the event loop."""
-    return _only(await aenqueue_many([unsent]))
+    return only(await aenqueue_many([unsent]))
 
 
-def _only(handles: list[EnqueuedJob]) -> EnqueuedJob:
+def only(handles: list[EnqueuedJob]) -> EnqueuedJob:
+    """The handle of one job; what went wrong is raised."""
     if handles[0].error is not None:
         raise handles[0].error
     return handles[0]
@@ -69,13 +93,15 @@ def _only(handles: list[EnqueuedJob]) -> EnqueuedJob:
 class _Item:
     """One job of a batch, on its way."""
 
-    __slots__ = ("aborted", "arounds", "error", "id", "new", "stack", "unsent")
+    __slots__ = ("aborted", "arounds", "discarded", "error", "existing", "id", "new", "stack", "unsent")
 
     def __init__(self, unsent: UnsentJob) -> None:
         self.unsent = unsent
         self.new: NewJob | None = None
         self.id: int | None = None
         self.aborted = False
+        self.discarded = False
+        self.existing = False
         self.error: Exception | None = None
         self.stack: ExitStack | None = None
         self.arounds: list[Around] = []
@@ -84,15 +110,22 @@ class _Item:
 class Batch:
     """Jobs that are stored together. Inside `with` the `around_enqueue` generators are open."""
 
-    def __init__(self, unsent: Sequence[UnsentJob], connection: Any = None, at_finish: bool = False) -> None:
+    def __init__(
+        self,
+        unsent: Sequence[UnsentJob],
+        connection: Any = None,
+        at_finish: bool = False,
+        batch: int | None = None,
+    ) -> None:
+        self._batch = batch
         self._items = [_Item(one) for one in unsent]
         self.connection = _one_connection(unsent, connection)
-        self._at_finish = _one_answer(unsent, at_finish)
-        if self._at_finish and self.connection is not None:
+        self.at_finish = _one_answer(unsent, at_finish)
+        if self.at_finish and self.connection is not None:
             raise EnqueueError(
                 "at_finish=True and connection= exclude each other: the worker stores the job with this one's end"
             )
-        if self._at_finish and running.get() is None:
+        if self.at_finish and running.get() is None:
             raise EnqueueError(
                 "at_finish=True works only inside a job that is running; leave it out here, or use connection="
             )
@@ -118,26 +151,33 @@ class Batch:
             item.stack = ExitStack()
             for around in arounds:
                 item.arounds.append(item.stack.enter_context(Around(around, item.unsent, swallows=False)))
-        item.new = prepare(item.unsent)
+        item.new = prepare(item.unsent, self._batch)
 
     def to_store(self) -> list[NewJob]:
         """The jobs that passed their callbacks and checks."""
         return [item.new for item in self._items if item.new is not None]
 
-    def finish_later(self) -> list[None] | None:
+    def finish_later(self) -> Receipts | None:
         """With `at_finish`: put the jobs with the outcome of the one that is running; None without."""
         now = running.get()
-        if not self._at_finish or now is None:
+        if not self.at_finish or now is None:
             return None
         jobs = self.to_store()
         now.at_finish += [route.as_frame(job) for job in jobs]
-        return [None] * len(jobs)
+        return Receipts([None] * len(jobs))
 
-    def stored(self, ids: Sequence[int | None]) -> None:
+    def stored(self, receipts: Receipts) -> None:
         """Give each stored job its id, in order, and call what follows."""
         accepted = [item for item in self._items if item.new is not None]
-        for item, id in zip(accepted, ids, strict=True):
-            item.id = id
+        for n, (item, id) in enumerate(zip(accepted, receipts.ids, strict=True)):
+            note = receipts.notes.get(n)
+            item.discarded, item.existing = note == "discarded", note == "existing"
+            if note == "refused" and id is not None:
+                item.new = None
+                item.error = NotUnique(f"job {id} holds the unique key of this {item.unsent.job.name} already", id)
+            else:
+                item.id = id
+        accepted = [item for item in accepted if item.new is not None]
         for item in accepted:
             if not item.arounds and not coming_out("after_enqueue", item.unsent.job):
                 continue
@@ -176,8 +216,11 @@ class Batch:
                 item.error = raised
 
 
-def prepare(unsent: UnsentJob) -> NewJob:
-    """The job as it is stored. Raises `EnqueueError`, or `ArgumentError` with the path of the value that cannot be."""
+def prepare(unsent: UnsentJob, batch: int | None = None) -> NewJob:
+    """The job as it is stored, a member of `batch`.
+
+    Raises `EnqueueError`, or `ArgumentError` with the path of the value that cannot be.
+    """
     job, options = unsent.job, unsent.options
     if job.unreachable is not None:
         _refuse_unreachable(job, job.unreachable)
@@ -192,6 +235,11 @@ def prepare(unsent: UnsentJob) -> NewJob:
         run_at=options.wait_until,
         wait=options.wait,
         options=_options(job),
+        limits=limits_of(job.limits, job.name, unsent.args, unsent.kwargs) if job.limits else (),
+        unique=job.unique.unique(job.name, unsent.args, unsent.kwargs, arguments) if job.unique is not None else None,
+        expires=job.expires,
+        rate=job.rate.rate(job.name, unsent.args, unsent.kwargs) if job.rate is not None else None,
+        batch=batch,
     )
 
 
@@ -248,7 +296,7 @@ def _handle(item: _Item) -> EnqueuedJob:
         )  # fmt: skip
     return EnqueuedJob(
         id=item.id, class_name=new.class_name, queue=new.queue, priority=new.priority, run_at=_run_at(new),
-        error=item.error, args=unsent.args, kwargs=unsent.kwargs,
+        error=item.error, discarded=item.discarded, existing=item.existing, args=unsent.args, kwargs=unsent.kwargs,
     )  # fmt: skip
 
 

@@ -7,7 +7,9 @@
     │   ├── DatabaseMisconfigured wrong password, no such database, read-only path; trying again will not help
     │   └── SchemaTooNew          a newer release migrated it
     ├── EnqueueError            a job could not be stored
-    │   └── ArgumentError         an argument cannot be stored; names its path
+    │   ├── ArgumentError         an argument cannot be stored; names its path
+    │   ├── NotUnique             another job holds its unique key
+    │   └── BatchFinished         its batch has finished, or is not known
     ├── UnknownJob              no job of that name is registered in the application
     ├── UnknownId               no job, queue or process of that id or name
     ├── NotAllowed              the job's state does not allow the action
@@ -61,6 +63,18 @@ class ArgumentError(EnqueueError):
         self.path = path
         self.reason = reason
         super().__init__(f"{path}: {reason}")
+
+
+class NotUnique(EnqueueError):
+    """Another job holds the unique key, and the job says on_conflict="raise". `job_id` is that of the other."""
+
+    def __init__(self, message: str, job_id: int) -> None:
+        self.job_id = job_id
+        super().__init__(message)
+
+
+class BatchFinished(EnqueueError):
+    """A job was to join a batch that has finished, or that is not there any more."""
 
 
 class UnknownJob(QueuedError):

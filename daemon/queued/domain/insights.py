@@ -112,6 +112,30 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitInfo:
+    """One limit of a job. `holders` are the first few of the `held` jobs that have a slot; a blocked job waits for one of them."""
+
+    key: str
+    capacity: int
+    held: int
+    holders: tuple[int, ...]
+    waited_for: bool
+    on_conflict: str
+    duration: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A key of limits: how many may hold it, how many do (the first few in `holders`), and how many wait."""
+
+    key: str
+    capacity: int
+    held: int
+    holders: tuple[int, ...]
+    blocked: Count
+
+
+@dataclass(frozen=True, slots=True)
 class JobDetail:
     """Everything that is known of one job. Fields that do not belong to its state are None."""
 
@@ -139,6 +163,11 @@ class JobDetail:
     attempts: tuple[Attempt, ...] = ()
     #: Whether a dispatcher is alive, without which a scheduled job waits also when it is due.
     dispatched: bool = True
+    blocked_at: datetime | None = None
+    #: The limits of a job that has not ended.
+    limits: tuple[LimitInfo, ...] = ()
+    #: How many wait before a blocked job in its line.
+    ahead: Count | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +206,7 @@ class QueueInfo:
     paused_at: datetime | None
     ready: Count
     scheduled: Count
+    blocked: Count
     running: int
     failed: Count
     oldest_ready_at: datetime | None
@@ -191,6 +221,7 @@ class Overview:
     now: datetime
     ready: Count
     scheduled: Count
+    blocked: Count
     running: Count
     failed: Count
     #: Ends of the last hour by state: finished, discarded, cancelled; `failed` counts jobs that failed for good.

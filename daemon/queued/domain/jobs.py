@@ -1,6 +1,6 @@
 """A job's values: what is stored at enqueue, what a worker claims, how an attempt ends.
 
-State is which table holds the row; `STATES` names them and `queued.domain.transitions` lists the legal moves.
+State is which table holds the row; `STATES` names them.
 """
 
 from __future__ import annotations
@@ -10,14 +10,36 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from queued.domain.limits import Limit
+from queued.domain.rates import Rate
+from queued.domain.unique import Unique
+
 #: Where a job can be, in the order of its life.
-State = Literal["ready", "scheduled", "running", "failed", "finished", "discarded", "cancelled"]
-STATES: tuple[State, ...] = ("ready", "scheduled", "running", "failed", "finished", "discarded", "cancelled")
+State = Literal["ready", "scheduled", "blocked", "running", "failed", "finished", "discarded", "cancelled"]
+STATES: tuple[State, ...] = (
+    "ready",
+    "scheduled",
+    "blocked",
+    "running",
+    "failed",
+    "finished",
+    "discarded",
+    "cancelled",
+)
 
 #: How an attempt can end. `done`, `discarded` and `cancelled` end the job well; `failed` ends it badly;
 #: `retry` schedules another attempt; `released` gives the job back untouched.
 OutcomeKind = Literal["done", "failed", "retry", "discarded", "released", "cancelled"]
 OUTCOME_KINDS: frozenset[str] = frozenset({"done", "failed", "retry", "discarded", "released", "cancelled"})
+
+#: Bits of `ties`: which side tables know a job. A job without any is moved without a look at them.
+LIMITED = 1
+UNIQUE = 2
+#: The key of a unique job is freed when it starts.
+UNTIL_START = 4
+EXPIRING = 8
+RATED = 16
+BATCHED = 64
 
 DEFAULT_QUEUE = "default"
 DEFAULT_PRIORITY = 0
@@ -38,6 +60,28 @@ class NewJob:
     run_at: datetime | None = None
     wait: float | None = None
     options: str | None = None
+    limits: tuple[Limit, ...] = ()
+    unique: Unique | None = None
+    #: Seconds from when it is due in which it must have started.
+    expires: float | None = None
+    rate: Rate | None = None
+    #: The batch that it joins.
+    batch: int | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing has to be looked up before the job may be stored and be ready."""
+        tied = self.limits or self.unique is not None or self.expires is not None or self.rate is not None
+        return not tied and self.batch is None
+
+    @property
+    def ties(self) -> int:
+        """Which side tables are to know the job."""
+        until = self.unique.until if self.unique is not None else None
+        unique = {"start": UNIQUE | UNTIL_START, "finish": UNIQUE, None: 0}[until]
+        limited = (LIMITED if self.limits else 0) | (RATED if self.rate is not None else 0)
+        batched = BATCHED if self.batch is not None else 0
+        return limited | unique | batched | (EXPIRING if self.expires is not None else 0)
 
 
 @dataclass(slots=True)  # not frozen: that would treble the price of making one, and one is made for each job
@@ -55,6 +99,37 @@ class ClaimedJob:
     enqueued_at: datetime
     #: How often each retry policy was used before, and how often the job's process crashed (key `crash`).
     counters: Mapping[str, int] = field(default_factory=dict)
+    #: Which side tables know the job; its end is told to them in the same transaction.
+    ties: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """A job with ties that would be ready now, if they let it."""
+
+    job_id: int
+    queue: str
+    priority: int
+    attempt: int
+    ties: int
+    #: An operator runs it again.
+    failed_before: bool = False
+
+
+#: What became of an enqueue that stored no job to be run: it is `discarded` on arrival, or there is one with its unique key
+#: already, whose id is told: it is `existing`, or that is `refused`.
+Note = Literal["discarded", "existing", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What came of an enqueue: the ids in the order given, what to announce after the commit, and notes by position."""
+
+    ids: list[int]
+    arrivals: list[Arrival]
+    notes: Mapping[int, Note] = field(default_factory=dict)
+    #: The id of the batch that was opened with it.
+    batch: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +161,8 @@ class Outcome:
     queue: str | None = None
     priority: int | None = None
     enqueue: tuple[NewJob, ...] = ()
+    #: As `ClaimedJob.ties`; where it is not known, the claim itself tells.
+    ties: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from queued.domain.settings import DispatcherSettings, Settings
 from queued.processes.identity import hostname
 from queued.processes.role import Role
-from queued.storage import claimed, retention, scheduled
+from queued.storage import claimed, expiries, limits, rates, retention, scheduled, unique
 from queued.storage.store import Bell
 from queued.telemetry import emit
 
@@ -18,6 +18,8 @@ from queued.telemetry import emit
 RETENTION_EVERY = 60.0
 #: Seconds to leave due jobs to the dispatcher, or the operator, that holds them at this moment.
 HELD = 0.01
+#: Batches of expired jobs that are discarded in one go.
+SWEEPS = 20
 #: The longest rest, in seconds, of a dispatcher that is told of new scheduled jobs. What it was not told of is this late.
 LONGEST_REST = 5.0
 
@@ -75,9 +77,31 @@ class Dispatcher(Role):
             return
         self._retention_at = now + RETENTION_EVERY * random.uniform(0.8, 1.2)
         self._adopt_orphans()
+        self._sweep_ties()
         deleted = retention.prune(self.store, self.settings.retention)
         if deleted:
             emit("retention", process=self.name, deleted=deleted)
+
+    def _sweep_ties(self) -> None:
+        """The safety net of limits; then forget the keys that nobody uses and those whose period is over, and expired jobs."""
+        with self.store.transaction(durable=False) as session:
+            settled = limits.sweep(session)
+            limits.forget_idle(session)
+            unique.forget_lapsed(session)
+            rates.forget_idle(session)
+            expired = expiries.lapsed(session)
+        self.store.ring(settled.arrivals)
+        if settled.evicted or settled.arrivals:
+            emit("limits_repaired", process=self.name, evicted=settled.evicted, admitted=len(settled.arrivals))
+        for _ in range(SWEEPS):
+            if not expired:
+                return
+            with self.store.transaction() as session:
+                discarded, arrivals = expiries.discard(session, expired)
+                expired = expiries.lapsed(session) if discarded else []
+            self.store.ring(arrivals)
+            if discarded:
+                emit("jobs_expired", process=self.name, ids=discarded)
 
     def _adopt_orphans(self) -> None:
         """Settle claims that nobody would look for: their process is not registered any more."""

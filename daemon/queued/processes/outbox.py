@@ -9,10 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from typing import Any
 
-from queued.domain.errors import DatabaseError, DatabaseUnavailable
-from queued.domain.jobs import OUTCOME_KINDS, Arrival, Failure, NewJob, Outcome, OutcomeKind
+from queued.domain.batches import NewBatch
+from queued.domain.errors import BatchFinished, DatabaseError, DatabaseUnavailable
+from queued.domain.jobs import OUTCOME_KINDS, Arrival, Failure, NewJob, Outcome, OutcomeKind, Stored
 from queued.processes.outage import AWAY
 from queued.storage import claimed, jobs
 from queued.storage.store import Store
@@ -31,15 +33,16 @@ class Request:
     number: int
     jobs: tuple[NewJob, ...]
     station: Any
+    #: To be opened for them.
+    batch: NewBatch | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class Granted:
     """Requests whose jobs were stored, and the transaction on PostgreSQL that did it."""
 
     requests: tuple[Request, ...]
-    ids: list[int]
-    arrivals: list[Arrival]
+    stored: Stored
     transaction: str | None
 
 
@@ -59,6 +62,7 @@ class Ended:
     queue: str | None = None
     priority: int | None = None
     enqueue: tuple[NewJob, ...] = ()
+    ties: int = 0
 
     def outcome(self, now: float) -> Outcome:
         """What the database is told."""
@@ -74,6 +78,7 @@ class Ended:
             self.queue,
             self.priority,
             self.enqueue,
+            self.ties,
         )
 
     def frame(self) -> dict[str, Any]:
@@ -111,7 +116,7 @@ class Outbox:
         self._announce = announce
         self._ended: list[Ended] = []
         self._requests: list[Request] = []
-        self._doubt: Stored | None = None
+        self._doubt: Granted | None = None
         #: Ends that may have been stored already: the connection was lost before the answer came.
         self._doubtful: set[tuple[int, int]] = set()
         self._since = 0.0
@@ -161,7 +166,7 @@ class Outbox:
             report = self._finish(batch)
         except AWAY:
             raise
-        except DatabaseError as error:
+        except (DatabaseError, BatchFinished) as error:
             if len(batch) == 1:
                 self._replace_unstorable(batch[0], error)
                 return
@@ -179,13 +184,13 @@ class Outbox:
             report = self._finish([ended])
         except AWAY:
             raise
-        except DatabaseError as error:
+        except (DatabaseError, BatchFinished) as error:
             self._replace_unstorable(ended, error)
             return
         del self._ended[0]
         self._tell([ended], report)
 
-    def _replace_unstorable(self, ended: Ended, error: DatabaseError) -> None:
+    def _replace_unstorable(self, ended: Ended, error: DatabaseError | BatchFinished) -> None:
         failure = Failure("queued.OutcomeNotStorable", f"the database could not store how this attempt ended: {error}")
         if ended.failure is not None and ended.failure.error_class == failure.error_class:
             # Even the plain sentence is refused: the claim is left for the reaper rather than the worker brought down.
@@ -193,7 +198,14 @@ class Outbox:
             self._ended.remove(ended)
             return
         self._ended[self._ended.index(ended)] = Ended(
-            ended.job_id, ended.lease, ended.class_name, "failed", ended.ended_at, ended.duration, failure
+            ended.job_id,
+            ended.lease,
+            ended.class_name,
+            "failed",
+            ended.ended_at,
+            ended.duration,
+            failure,
+            ties=ended.ties,
         )
 
     def _finish(self, batch: Sequence[Ended]) -> claimed.Report:
@@ -238,34 +250,36 @@ class Outbox:
     def _store_requests(self) -> None:
         self._resolve_doubt()
         while self._requests:
-            batch = list(self._requests)
+            batch = together(self._requests)
             try:
                 stored = self._enqueue(batch)
             except DatabaseUnavailable:
                 raise
-            except DatabaseError as error:
+            except (DatabaseError, BatchFinished) as error:
                 self._refuse_or_split(batch, error)
                 continue
             self._answer(stored)
 
-    def _refuse_or_split(self, batch: Sequence[Request], error: DatabaseError) -> None:
+    def _refuse_or_split(self, batch: Sequence[Request], error: DatabaseError | BatchFinished) -> None:
         for request in batch:
             try:
                 stored = self._enqueue([request])
             except DatabaseUnavailable:
                 raise
-            except DatabaseError as own:
-                message = str(own if len(batch) > 1 else error)
+            except (DatabaseError, BatchFinished) as own:
+                told = {"t": "refused", "r": request.number, "message": str(own if len(batch) > 1 else error)}
+                if isinstance(own, BatchFinished):
+                    told["error"] = "BatchFinished"
                 self._requests.remove(request)
-                request.station.runner.send({"t": "refused", "r": request.number, "message": message})
+                request.station.runner.send(told)
             else:
                 self._answer(stored)
 
-    def _enqueue(self, batch: Sequence[Request]) -> Stored:
+    def _enqueue(self, batch: Sequence[Request]) -> Granted:
         with self._store.transaction() as session:
-            ids, arrivals = jobs.enqueue(session, [job for request in batch for job in request.jobs])
+            found = jobs.submit(session, [job for request in batch for job in request.jobs], batch[0].batch)
             # Between here and the answer to the commit nobody knows whether it was made.
-            stored = self._doubt = Stored(tuple(batch), ids, arrivals, jobs.transaction(session))
+            stored = self._doubt = Granted(tuple(batch), found, jobs.transaction(session))
         self._doubt = None
         return stored
 
@@ -282,11 +296,28 @@ class Outbox:
         if status == "committed":
             self._answer(doubt)
 
-    def _answer(self, stored: Stored) -> None:
-        self._announce(stored.arrivals)
-        ids = list(stored.ids)
-        for request in stored.requests:
-            own, ids = ids[: len(request.jobs)], ids[len(request.jobs) :]
+    def _answer(self, granted: Granted) -> None:
+        self._announce(granted.stored.arrivals)
+        first = 0
+        for request in granted.requests:
             if request in self._requests:  # else its runner is gone
                 self._requests.remove(request)
-                request.station.runner.send({"t": "stored", "r": request.number, "ids": own})
+                request.station.runner.send(answer(request, granted.stored, first))
+            first += len(request.jobs)
+
+
+def together(requests: Sequence[Request]) -> list[Request]:
+    """The first of the requests that can go in one transaction: one that opens a batch goes alone."""
+    if requests[0].batch is not None:
+        return [requests[0]]
+    return list(takewhile(lambda request: request.batch is None, requests))
+
+
+def answer(request: Request, stored: Stored, first: int) -> dict[str, Any]:
+    """What the runner is told of its wish, whose jobs begin at `first` of those stored."""
+    places = range(first, first + len(request.jobs))
+    told: dict[str, Any] = {"t": "stored", "r": request.number, "ids": [stored.ids[n] for n in places]}
+    notes = [[n - first, stored.notes[n]] for n in places if n in stored.notes]
+    if stored.batch is not None:
+        told["batch"] = stored.batch
+    return {**told, "notes": notes} if notes else told

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from queued.domain.errors import DatabaseError, DatabaseUnavailable
+from queued.domain.errors import BatchFinished, DatabaseError, DatabaseUnavailable
 from queued.domain.jobs import Failure, Outcome
 from queued.processes import slots
 from queued.processes.identity import is_local
@@ -46,7 +46,7 @@ def recover(store: Store, process: Row, reason: str, crash_limit: int, *, blame:
         recovered = _settle(store, process, outcomes, running, reason, crash_limit)
     except DatabaseUnavailable:
         raise
-    except DatabaseError:
+    except (DatabaseError, BatchFinished):
         # An outcome that cannot be stored must not keep the other jobs from being settled: that one runs again.
         recovered = _settle(store, process, [], running, reason, crash_limit)
     remove(paths)
@@ -134,9 +134,9 @@ def _settle(
 ) -> Recovered:
     worker = claimed.Worker(process["hostname"], process["name"])
     with store.transaction() as session:
-        report = claimed.finish(session, outcomes, worker) if outcomes else claimed.Report()
+        report, moves = claimed.end(session, outcomes, worker)
         recovered = claimed.recover(
-            session, process["id"], running, reason, crash_limit, process["hostname"], process["name"]
+            session, process["id"], running, reason, crash_limit, process["hostname"], process["name"], moves
         )
     store.ring([*report.arrivals, *recovered.arrivals])
     if recovered.crashed or recovered.failed or recovered.released or recovered.cancelled:

@@ -13,12 +13,16 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, ClassVar
 
+from queued.domain.batches import NewBatch
 from queued.domain.errors import DatabaseError
-from queued.domain.jobs import OUTCOME_KINDS, Arrival, ClaimedJob, Failure, NewJob
+from queued.domain.jobs import EXPIRING, OUTCOME_KINDS, UNTIL_START, Arrival, ClaimedJob, Failure, NewJob, OutcomeKind
 from queued.domain.lanes import Lanes
+from queued.domain.limits import Limit
 from queued.domain.pace import Pace
 from queued.domain.queues import Selector
+from queued.domain.rates import Rate
 from queued.domain.settings import Settings, WorkerSettings
+from queued.domain.unique import Unique
 from queued.processes import slots
 from queued.processes.identity import hostname
 from queued.processes.outage import AWAY
@@ -27,7 +31,7 @@ from queued.processes.role import Role
 from queued.processes.runner_process import RunnerGone
 from queued.processes.slots import Slot
 from queued.processes.station import PATIENCE, Delivery, Station
-from queued.storage import claimed, queues, ready
+from queued.storage import claimed, expiries, queues, ready, unique
 from queued.storage.claimed import CRASH_POLICY
 from queued.storage.sql import Dialect
 from queued.storage.store import Bell
@@ -236,7 +240,8 @@ class Worker(Role):
                 process=self.name,
             )
         elif kind == "enqueue":
-            self._outbox.request(Request(frame["r"], tuple(new_job(job) for job in frame["jobs"]), station))
+            opened = NewBatch(**frame["batch"]) if frame.get("batch") is not None else None
+            self._outbox.request(Request(frame["r"], tuple(new_job(job) for job in frame["jobs"]), station, opened))
         elif kind == "recalled":
             station.recalled()
             for job_id, lease in frame["jobs"]:
@@ -253,8 +258,9 @@ class Worker(Role):
         self._outbox.add(ended(delivery.job, frame, duration))
 
     def _give_back(self, delivery: Delivery, now: float) -> None:
-        kind = "cancelled" if delivery.cancel_wanted else "released"
-        self._outbox.add(Ended(delivery.job.id, delivery.job.lease, delivery.job.class_name, kind, now))  # type: ignore[arg-type]
+        kind: OutcomeKind = "cancelled" if delivery.cancel_wanted else "released"
+        job = delivery.job
+        self._outbox.add(Ended(job.id, job.lease, job.class_name, kind, now, ties=job.ties))
 
     # what runs
 
@@ -482,9 +488,40 @@ class Worker(Role):
     def _hand_out(self, found: list[ClaimedJob], now: float) -> int:
         """Give claimed jobs to the runner, and those whose process crashed before a place in the queue to run alone."""
         assert self._main is not None
+        taken = len(found)
+        found = self._admit(found, now)
         self._waiting_alone.extend((job, now) for job in found if job.counters.get(CRASH_POLICY))
         self._deliver(self._main, [job for job in found if not job.counters.get(CRASH_POLICY)], time.monotonic())
-        return len(found)
+        return taken
+
+    def _admit(self, found: list[ClaimedJob], now: float) -> list[ClaimedJob]:
+        """The jobs that may start: not those whose time is over. Jobs that are unique until they start free their keys."""
+        starting = [job.id for job in found if job.ties & (UNTIL_START | EXPIRING)]
+        if not starting:
+            return found
+        lapsed: set[int] = set()
+        refusal: DatabaseError | None = None
+        try:
+            with self.store.transaction() as session:
+                unique.started(session, starting)
+                lapsed = expiries.start(session, starting)
+        except DatabaseError as error:
+            # None of these may start without it; they go back, as soon as that can be said.
+            refusal = error
+        admitted = []
+        failure = Failure(expiries.EXPIRED, expiries.WHY_EXPIRED)
+        for job in found:
+            if refusal is not None and job.ties & (UNTIL_START | EXPIRING):
+                self._outbox.add(Ended(job.id, job.lease, job.class_name, "released", now, ties=job.ties))
+            elif job.id in lapsed:
+                self._outbox.add(
+                    Ended(job.id, job.lease, job.class_name, "discarded", now, failure=failure, ties=job.ties)
+                )
+            else:
+                admitted.append(job)
+        if refusal is not None:
+            self.outage.failed(refusal)
+        return admitted
 
     def _deliver(self, station: Station, jobs: list[ClaimedJob], now: float) -> None:
         for job in station.deliver(jobs, now):
@@ -679,6 +716,11 @@ def new_job(frame: Mapping[str, Any]) -> NewJob:
         run_at=None if run_at is None else datetime.fromtimestamp(max(FIRST, min(run_at, LAST)), timezone.utc),
         wait=frame.get("wait"),
         options=frame.get("options"),
+        limits=tuple(Limit(**limit) for limit in frame.get("limits") or ()),
+        unique=Unique(**frame["unique"]) if frame.get("unique") else None,
+        expires=frame.get("expires"),
+        rate=Rate(**frame["rate"]) if frame.get("rate") else None,
+        batch=frame.get("batch"),
     )
 
 
@@ -686,7 +728,7 @@ def ended(job: ClaimedJob, frame: Mapping[str, Any], duration: float) -> Ended:
     """What a runner said of a job's end."""
     kind = frame["kind"]
     if kind == "done" and len(frame) == 5:
-        return Ended(job.id, job.lease, job.class_name, "done", frame["end"], duration)
+        return Ended(job.id, job.lease, job.class_name, "done", frame["end"], duration, ties=job.ties)
     error = frame.get("error")
     failure = None
     if kind not in OUTCOME_KINDS:
@@ -707,6 +749,7 @@ def ended(job: ClaimedJob, frame: Mapping[str, Any], duration: float) -> Ended:
         frame.get("queue"),
         frame.get("priority"),
         tuple(new_job(item) for item in frame.get("enqueue") or ()),
+        job.ties,
     )
 
 
@@ -717,6 +760,6 @@ def killed(delivery: Delivery, now: float) -> Ended:
     if delivery.reason == "timeout":
         text = f"it ran longer than its timeout of {delivery.timeout:g} s and did not end when told to; its process was killed"
         failure = Failure("queued.JobTimedOut", text)
-        return Ended(job.id, job.lease, job.class_name, "failed", now, duration, failure)
+        return Ended(job.id, job.lease, job.class_name, "failed", now, duration, failure, ties=job.ties)
     kind: Any = "cancelled" if delivery.reason == "cancel" else "released"
-    return Ended(job.id, job.lease, job.class_name, kind, now, duration)
+    return Ended(job.id, job.lease, job.class_name, kind, now, duration, ties=job.ties)

@@ -16,8 +16,8 @@ MODULE = "queued.client.guest"
 class Port(Protocol):
     """What an attempt may ask of its runner."""
 
-    def enqueue(self, jobs: list[dict[str, Any]]) -> list[int]:
-        """Store jobs now, through the worker; waits for their ids."""
+    def enqueue(self, jobs: list[dict[str, Any]], batch: dict[str, Any] | None = None) -> wire.Message:
+        """Store jobs now, through the worker; waits for their `ids`, and `notes` where there are any. `batch` is opened."""
 
     def stopping(self) -> bool:
         """Whether a stop is near."""
@@ -37,10 +37,10 @@ class Guest(Protocol):
     def soft_exception(self, reason: str) -> type[BaseException]: ...
 
 
-def refusal() -> type[Exception]:
+def refusal(name: str | None = None) -> type[Exception]:
     """What a job expects to be raised when an enqueue fails: the client's own error, where it has one."""
     errors = sys.modules.get("queued.domain.errors")
-    found = getattr(errors, "EnqueueError", None)
+    found = getattr(errors, name or "EnqueueError", None) or getattr(errors, "EnqueueError", None)
     return found if isinstance(found, type) and issubclass(found, Exception) else RuntimeError
 
 

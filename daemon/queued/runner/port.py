@@ -25,21 +25,25 @@ class RunnerPort:
         self._process = os.getpid()
         self._stopping = False
 
-    def enqueue(self, jobs: list[dict[str, Any]]) -> list[int]:
-        """Store the jobs now and return their ids. Waits as long as the worker needs; raises the client's EnqueueError."""
+    def enqueue(self, jobs: list[dict[str, Any]], batch: dict[str, Any] | None = None) -> wire.Message:
+        """Store the jobs now; the answer has their `ids`, and `notes` where there are any. `batch` is opened for them.
+
+        Waits as long as the worker needs; raises the client's EnqueueError, or the kind of it that the worker names.
+        """
         if os.getpid() != self._process:
             raise refusal()("a process that the job forked has no worker; enqueue in the job itself")
         request = next(self._requests)
         answers: SimpleQueue[wire.Message] = SimpleQueue()
         self._waiting[request] = answers
         try:
-            self._channel.post({"t": "enqueue", "r": request, "jobs": jobs})
+            message: wire.Message = {"t": "enqueue", "r": request, "jobs": jobs}
+            self._channel.post(message if batch is None else {**message, "batch": batch})
             answer = _wait(answers)
         finally:
             self._waiting.pop(request, None)
         if answer["t"] == "refused":
-            raise refusal()(answer["message"])
-        return list(answer["ids"])
+            raise refusal(answer.get("error"))(answer["message"])
+        return answer
 
     def stopping(self) -> bool:
         """Whether a stop is near: a long job may use it to end early."""

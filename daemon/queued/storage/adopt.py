@@ -10,12 +10,13 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from queued.domain.batches import NewBatch
 from queued.domain.errors import DatabaseError, DatabaseMisconfigured, DatabaseUnavailable, EnqueueError
-from queued.domain.jobs import Arrival, NewJob
+from queued.domain.jobs import Arrival, NewJob, Stored
 from queued.storage import jobs as jobs_table
 from queued.storage.postgresql import NOTIFY, PostgresqlSession, driver, notification, translate
 from queued.storage.session import Session
@@ -43,14 +44,24 @@ def enqueue(connection: Any, jobs: Sequence[NewJob], schema: str = "queued") -> 
     stored at once, all or none. Raises `EnqueueError` for a connection that is not understood, and `DatabaseError` with its
     kinds; on PostgreSQL the transaction is then as after any statement that failed.
     """
-    if not jobs:
-        return []
+    return submit(connection, jobs, schema).ids
+
+
+def submit(connection: Any, jobs: Sequence[NewJob], schema: str = "queued", batch: NewBatch | None = None) -> Stored:
+    """As `enqueue`, and tells which of the jobs a conflict has discarded; on PostgreSQL conflicts show after the commit.
+
+    With `batch` that one is opened for them.
+    """
+    if not jobs and batch is None:
+        return Stored([], [])
     with adopt(connection, schema) as session:
-        ids, arrivals = jobs_table.enqueue(session, jobs)
-        messages = _announcement(arrivals)
-        if isinstance(session, PostgresqlSession) and messages:
+        if not isinstance(session, PostgresqlSession):
+            return jobs_table.submit(session, jobs, batch)
+        written = jobs_table.write(session, jobs, deferred=True, batch=batch)
+        messages = _announcement(written.arrivals)
+        if messages:
             session.notify(schema, messages)
-        return ids
+        return Stored(written.ids, written.arrivals, written.notes, written.batch)
 
 
 @contextmanager
@@ -70,23 +81,41 @@ def adopt(connection: Any, schema: str = "queued") -> Iterator[Session]:
         translate(error, psycopg)
 
 
-async def aenqueue(connection: Any, jobs: Sequence[NewJob], schema: str = "queued") -> list[int]:
-    """As `enqueue`, for psycopg's AsyncConnection and SQLAlchemy's AsyncConnection and AsyncSession."""
+async def asubmit(
+    connection: Any, jobs: Sequence[NewJob], schema: str = "queued", batch: NewBatch | None = None
+) -> Stored:
+    """As `submit`, for psycopg's AsyncConnection and SQLAlchemy's AsyncConnection and AsyncSession."""
+    if not jobs and batch is None:
+        return Stored([], [])
     raw = await _async_driver_connection(connection)
     psycopg = _psycopg_of(raw)
     if psycopg is None or not isinstance(raw, psycopg.AsyncConnection):
         raise _refusal(connection, raw)
-    (text,) = statements("postgresql", schema)["jobs.enqueue"]
+    texts = statements("postgresql", schema)
     try:
         async with _cursor(psycopg.AsyncCursor, raw) as cursor:
-            await cursor.execute(text, jobs_table.parameters("postgresql", jobs), binary=True)
-            ids, arrivals = jobs_table.receipts(await cursor.fetchall())
-            messages = _announcement(arrivals)
+            written = await _awrite(cursor, texts, jobs, batch)
+            messages = _announcement(written.arrivals)
             if messages:
                 await cursor.execute(NOTIFY, notification(schema, messages))
-            return ids
+            return Stored(written.ids, written.arrivals, written.notes, written.batch)
     except psycopg.Error as error:
         translate(error, psycopg)
+
+
+async def _awrite(
+    cursor: Any, texts: Mapping[str, tuple[str, ...]], jobs: Sequence[NewJob], batch: NewBatch | None
+) -> jobs_table.Written:
+    steps = jobs_table.writing("postgresql", jobs, deferred=True, batch=batch)
+    name, params = next(steps)
+    while True:
+        (text,) = texts[name]
+        await cursor.execute(text, params, binary=True)
+        try:
+            name, params = steps.send(await cursor.fetchall() if cursor.description else [])
+        except StopIteration as end:
+            written: jobs_table.Written = end.value
+            return written
 
 
 def _announcement(arrivals: Sequence[Arrival]) -> list[tuple[str, str]]:
@@ -105,7 +134,7 @@ def _announcement(arrivals: Sequence[Arrival]) -> list[tuple[str, str]]:
 
 
 def is_async(connection: Any) -> bool:
-    """Whether `aenqueue` is the one for this connection."""
+    """Whether `asubmit` is the one for this connection."""
     if any(
         kind.__name__ in {"AsyncConnection", "AsyncSession", "async_scoped_session"}
         for kind in type(connection).__mro__

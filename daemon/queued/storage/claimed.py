@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from queued.domain.jobs import Arrival, Failure, Outcome
+from queued.domain.jobs import RATED, Arrival, Failure, Outcome
 from queued.storage import jobs as jobs_table
-from queued.storage import ready
+from queued.storage import ready, ties
 from queued.storage.session import Row, Session
 
 #: The retry policy under which crashes are counted.
@@ -51,7 +51,10 @@ class Worker:
 
 def is_plain(outcomes: Iterable[Outcome]) -> bool:
     """Whether `finish` needs one statement only for these outcomes."""
-    return all(outcome.kind in END_STATES and outcome.failure is None and not outcome.enqueue for outcome in outcomes)
+    return all(
+        outcome.kind in END_STATES and outcome.failure is None and not outcome.enqueue and not outcome.ties
+        for outcome in outcomes
+    )
 
 
 def finish(session: Session, outcomes: Sequence[Outcome], worker: Worker) -> Report:
@@ -59,25 +62,36 @@ def finish(session: Session, outcomes: Sequence[Outcome], worker: Worker) -> Rep
 
     An outcome whose lease is no longer valid is refused whole and returned as stale.
     """
-    report = Report()
+    report, moves = end(session, outcomes, worker)
+    report.arrivals += ties.settle(session, moves).arrivals
+    return report
+
+
+def end(session: Session, outcomes: Sequence[Outcome], worker: Worker) -> tuple[Report, ties.Moves]:
+    """As `finish`, but the ties of the jobs are still to be settled: for a transaction that moves others too."""
+    report, moves = Report(), ties.Moves()
     if is_plain(outcomes):
-        _end(session, outcomes, worker, report)
-        return report
-    _end(session, [outcome for outcome in outcomes if outcome.kind in END_STATES], worker, report)
+        _end(session, outcomes, worker, report, moves)
+        return report, moves
+    _end(session, [outcome for outcome in outcomes if outcome.kind in END_STATES], worker, report, moves)
     released = [outcome for outcome in outcomes if outcome.kind == "released"]
     if released:
         kept = release(session, [(outcome.job_id, outcome.lease) for outcome in released], report.arrivals)
         report.stale += [outcome for outcome in released if outcome.job_id not in kept]
     for outcome in outcomes:
         if outcome.kind in {"failed", "retry"}:
-            _fail_or_retry(session, outcome, worker, report)
+            _fail_or_retry(session, outcome, worker, report, moves)
     stale = {(outcome.job_id, outcome.lease) for outcome in report.stale}
     enqueued = [job for outcome in outcomes if (outcome.job_id, outcome.lease) not in stale for job in outcome.enqueue]
-    report.arrivals += jobs_table.enqueue(session, enqueued)[1]
-    return report
+    written = jobs_table.write(session, enqueued)
+    report.arrivals += written.arrivals
+    moves.entrants += written.moves.entrants
+    moves.over += written.moves.over
+    moves.sizes |= written.moves.sizes
+    return report, moves
 
 
-def _end(session: Session, outcomes: Sequence[Outcome], worker: Worker, report: Report) -> None:
+def _end(session: Session, outcomes: Sequence[Outcome], worker: Worker, report: Report, moves: ties.Moves) -> None:
     if not outcomes:
         return
     if session.dialect == "sqlite":
@@ -93,6 +107,11 @@ def _end(session: Session, outcomes: Sequence[Outcome], worker: Worker, report: 
             ended_agos=[float(o.ended_ago) for o in outcomes],
         )
     attempts = {row["job_id"]: row["attempt"] for row in ended}
+    tied = [row["job_id"] for row in ended if row["ties"]]
+    if tied:
+        done = {outcome.job_id for outcome in outcomes if outcome.kind == "done"}
+        moves.over += tied
+        moves.done += [job_id for job_id in tied if job_id in done]
     for outcome in outcomes:
         if outcome.job_id not in attempts:
             report.stale.append(outcome)
@@ -100,7 +119,7 @@ def _end(session: Session, outcomes: Sequence[Outcome], worker: Worker, report: 
             _record(session, outcome.job_id, attempts[outcome.job_id], outcome.failure, outcome, worker, None)
 
 
-def _fail_or_retry(session: Session, outcome: Outcome, worker: Worker, report: Report) -> None:
+def _fail_or_retry(session: Session, outcome: Outcome, worker: Worker, report: Report, moves: ties.Moves) -> None:
     claim = session.one("claimed.take", job_id=outcome.job_id, lease=outcome.lease)
     if claim is None:
         report.stale.append(outcome)
@@ -108,23 +127,28 @@ def _fail_or_retry(session: Session, outcome: Outcome, worker: Worker, report: R
     failure = outcome.failure or Failure("queued.JobFailed", "the attempt failed and gave no reason")
     _record(session, outcome.job_id, claim["attempt"], failure, outcome, worker, outcome.policy)
     if outcome.kind == "failed":
-        _put_failed(session, claim, failure)
+        _put_failed(session, claim, failure, moves)
         return
     queue = outcome.queue or claim["queue"]
     priority = claim["priority"] if outcome.priority is None else outcome.priority
     attempt = claim["attempt"] + 1
-    if outcome.wait > 0:
+    if (
+        outcome.wait > 0 or claim["ties"] & RATED
+    ):  # a further start needs a further turn, and asks for it when it is due
         session.run(
             "scheduled.put",
             job_id=outcome.job_id,
             queue=queue,
             priority=priority,
             attempt=attempt,
+            ties=claim["ties"],
             wait=float(outcome.wait),
         )
+        if claim["ties"]:
+            moves.left.append(outcome.job_id)
         report.arrivals.append(Arrival("", 0, 0))
     else:
-        seq = ready.put(session, outcome.job_id, queue, priority, attempt)
+        seq = ready.put(session, outcome.job_id, queue, priority, attempt, claim["ties"])
         report.arrivals.append(Arrival(queue, priority, seq))
 
 
@@ -144,11 +168,12 @@ def crash(
     session: Session, claims: Sequence[tuple[int, int]], reason: str, crash_limit: int, worker: Worker
 ) -> Recovered:
     """The process that ran these claims died: each attempt failed as JobCrashed, and is run again up to the limit."""
-    recovered = Recovered()
+    recovered, moves = Recovered(), ties.Moves()
     for job_id, lease in claims:
         claim = session.one("claimed.take", job_id=job_id, lease=lease)
         if claim is not None:
-            _crash_one(session, claim, reason, crash_limit, worker, recovered)
+            _crash_one(session, claim, reason, crash_limit, worker, recovered, moves)
+    recovered.arrivals += ties.settle(session, moves).arrivals
     return recovered
 
 
@@ -160,15 +185,16 @@ def recover(
     crash_limit: int,
     hostname: str,
     process_name: str,
+    moves: ties.Moves | None = None,
 ) -> Recovered:
     """Settle the claims of a process that is gone, and delete its row.
 
     `running` maps the ids of the jobs that were running to their leases; None means that nobody knows, and then the jobs
     that the process had reported as started count as running. Those crashed; the others are ready again, untouched.
-    Idempotent: what another process has settled already is not there any more.
+    Idempotent: what another process has settled already is not there any more. `moves` are those of `end` in this transaction.
     """
     worker = Worker(hostname, process_name)
-    recovered = Recovered()
+    recovered, moves = Recovered(), moves or ties.Moves()
     untouched: list[tuple[int, int]] = []
     for claim in session.all("claimed.of_process", process_id=process_id):
         known = claim["started_at"] is not None if running is None else running.get(claim["job_id"]) == claim["lease"]
@@ -176,15 +202,18 @@ def recover(
             taken = session.one("claimed.take", job_id=claim["job_id"], lease=claim["lease"])
             if taken is not None:
                 session.run("finished.put", state="cancelled", **_ended(claim))
+                if claim["ties"]:
+                    moves.over.append(claim["job_id"])
                 recovered.cancelled.append(claim["job_id"])
         elif known:
             taken = session.one("claimed.take", job_id=claim["job_id"], lease=claim["lease"])
             if taken is not None:
-                _crash_one(session, taken, reason, crash_limit, worker, recovered)
+                _crash_one(session, taken, reason, crash_limit, worker, recovered, moves)
         else:
             untouched.append((claim["job_id"], claim["lease"]))
     recovered.released += sorted(release(session, untouched, recovered.arrivals))
     session.run("processes.delete", process_id=process_id)
+    recovered.arrivals += ties.settle(session, moves).arrivals
     return recovered
 
 
@@ -207,7 +236,13 @@ def _ended(claim: Row) -> dict[str, object]:
 
 
 def _crash_one(
-    session: Session, claim: Row, reason: str, crash_limit: int, worker: Worker, recovered: Recovered
+    session: Session,
+    claim: Row,
+    reason: str,
+    crash_limit: int,
+    worker: Worker,
+    recovered: Recovered,
+    moves: ties.Moves,
 ) -> None:
     job_id = claim["job_id"]
     failure = Failure("queued.JobCrashed", reason)
@@ -221,20 +256,24 @@ def _crash_one(
             session,
             claim,
             Failure("queued.JobCrashed", f"{reason} (it has crashed {times}, and crash_limit is {crash_limit})"),
+            moves,
         )
         recovered.failed.append(job_id)
     else:
-        seq = ready.put(session, job_id, claim["queue"], claim["priority"], claim["attempt"] + 1)
+        seq = ready.put(session, job_id, claim["queue"], claim["priority"], claim["attempt"] + 1, claim["ties"])
         recovered.arrivals.append(Arrival(claim["queue"], claim["priority"], seq))
         recovered.crashed.append(job_id)
 
 
-def _put_failed(session: Session, claim: Row, failure: Failure) -> None:
+def _put_failed(session: Session, claim: Row, failure: Failure, moves: ties.Moves) -> None:
+    if claim["ties"]:
+        moves.failed.append(claim["job_id"])
     session.run(
         "failed.put",
         job_id=claim["job_id"],
         queue=claim["queue"],
         attempt=claim["attempt"],
+        ties=claim["ties"],
         error_class=failure.error_class,
         message=failure.message,
         backtrace="\n".join(failure.backtrace),

@@ -21,6 +21,8 @@ from queued.domain.insights import (
     JobDetail,
     JobPage,
     JobSummary,
+    LimitInfo,
+    Lock,
     Overview,
     ProcessInfo,
     QueueInfo,
@@ -35,6 +37,8 @@ SEARCH_WINDOW = 100_000
 LANES = 1_000
 #: Above every id; both databases count ids in signed 64 bits.
 NO_ID = 2**63 - 1
+#: Holders of a key that are named.
+FEW = 5
 #: Rows fetched at a time where every row must be looked at.
 PAGE = 1_000
 
@@ -42,6 +46,7 @@ PAGE = 1_000
 MOMENTS: dict[str, tuple[str, ...]] = {
     "ready": ("ready_at", "run_at", "enqueued_at"),
     "scheduled": ("due_at",),
+    "blocked": ("blocked_at",),
     "running": ("started_at", "claimed_at"),
     "failed": ("failed_at",),
 }
@@ -121,6 +126,8 @@ def _source(filters: Filters) -> tuple[str, dict[str, Any]]:
             return "insights.list_ready", {"cap": COUNT_CAP}
         case "scheduled":
             return "insights.list_scheduled", {}
+        case "blocked":
+            return "insights.list_blocked", {}
         case "running":
             return "insights.list_running", {}
         case "failed":
@@ -174,6 +181,9 @@ def job(session: Session, job_id: int, threshold: float = ALIVE_THRESHOLD) -> Jo
         failure=_failure(row, attempts),
         attempts=attempts,
         dispatched=place["state"] != "scheduled" or _has_dispatcher(session, threshold),
+        blocked_at=row["blocked_at"],
+        limits=_limits(session, job_id),
+        ahead=_ahead(session, job_id) if place["state"] == "blocked" else None,
         **place,
     )
 
@@ -181,6 +191,28 @@ def job(session: Session, job_id: int, threshold: float = ALIVE_THRESHOLD) -> Jo
 def _has_dispatcher(session: Session, threshold: float) -> bool:
     known = (_process(row, threshold) for row in session.all("insights.processes"))
     return any(process.alive and process.kind == "dispatcher" for process in known)
+
+
+def _limits(session: Session, job_id: int) -> tuple[LimitInfo, ...]:
+    listed = []
+    for row in session.all("insights.limits_of", id=job_id):
+        holders = [holder["job_id"] for holder in session.all("insights.holders", key=row["key"], few=FEW)]
+        listed.append(
+            LimitInfo(
+                key=row["key"],
+                capacity=row["capacity"],
+                held=row["held"],
+                holders=tuple(holders),
+                waited_for=bool(row["is_waited_for"]),
+                on_conflict=row["on_conflict"],
+                duration=row["duration"],
+            )
+        )
+    return tuple(listed)
+
+
+def _ahead(session: Session, job_id: int) -> Count:
+    return _count(session, "insights.ahead_of", id=job_id)
 
 
 def _failure(row: Row, attempts: tuple[Attempt, ...]) -> Failure | None:
@@ -215,7 +247,7 @@ def _place(session: Session, row: Row) -> dict[str, Any] | None:
             "priority": row["priority"],
             "attempt": row["end_attempt"],
         }
-    for state, prefix in (("running", "claimed"), ("scheduled", "scheduled")):
+    for state, prefix in (("running", "claimed"), ("scheduled", "scheduled"), ("blocked", "blocked")):
         if row[f"{prefix}_attempt"] is not None:
             columns = ("queue", "priority", "attempt")
             return {"state": state, **{column: row[f"{prefix}_{column}"] for column in columns}}
@@ -300,11 +332,12 @@ def queues(session: Session, known: tuple[ProcessInfo, ...] | None = None) -> tu
     clock = now(session)
     paused = {row["name"]: row["paused_at"] for row in session.all("insights.queues")}
     scheduled = _by_queue(session, "insights.scheduled_by_queue")
+    blocked = _by_queue(session, "insights.blocked_by_queue")
     running = _by_queue(session, "insights.claimed_by_queue")
     failed = _by_queue(session, "insights.failed_by_queue")
     oldest = _oldest(session)
     listed = []
-    for name in sorted({*paused, *scheduled, *running, *failed, *oldest}):
+    for name in sorted({*paused, *scheduled, *blocked, *running, *failed, *oldest}):
         ready = _count(session, "insights.count_ready_in", queue=name) if name in oldest else Count(0)
         ready_at = oldest[name] if ready.value else None
         listed.append(
@@ -313,6 +346,7 @@ def queues(session: Session, known: tuple[ProcessInfo, ...] | None = None) -> tu
                 paused_at=paused.get(name),
                 ready=ready,
                 scheduled=scheduled.get(name, Count(0)),
+                blocked=blocked.get(name, Count(0)),
                 running=running.get(name, Count(0)).value,
                 failed=failed.get(name, Count(0)),
                 oldest_ready_at=ready_at,
@@ -364,6 +398,7 @@ def overview(session: Session, threshold: float = ALIVE_THRESHOLD) -> Overview:
         now=clock,
         ready=_count(session, "insights.count_ready"),
         scheduled=_count(session, "insights.count_scheduled"),
+        blocked=_count(session, "insights.count_blocked"),
         running=_count(session, "insights.count_claimed"),
         failed=_count(session, "insights.count_failed"),
         last_hour=last_hour,
@@ -378,3 +413,18 @@ def _count(session: Session, statement: str, **params: Any) -> Count:
     row = session.one(statement, cap=COUNT_CAP + 1, **params)
     assert row is not None
     return Count.of(row["n"])
+
+
+def locks(session: Session, limit: int, after: str = "") -> list[Lock]:
+    """Up to `limit` keys of limits, in their order, from the one that follows `after`."""
+    rows = session.all("insights.locks", after=after, page=limit, cap=COUNT_CAP + 1)
+    return [
+        Lock(
+            row["key"],
+            row["capacity"],
+            row["held"],
+            tuple(holder["job_id"] for holder in session.all("insights.holders", key=row["key"], few=FEW)),
+            Count.of(row["blocked"]),
+        )
+        for row in rows
+    ]

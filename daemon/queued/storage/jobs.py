@@ -1,17 +1,38 @@
-"""The durable record of a job: written once at enqueue, read at claim, deleted when its time is over."""
+"""The durable record of a job: written once at enqueue, read at claim, deleted when its time is over.
+
+Jobs without ties are stored in one statement, however many. The others take some more for the whole batch: they are written
+down in steps that a sync and an async connection can both run, and then let in.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from queued.domain.jobs import Arrival, NewJob
-from queued.storage.session import Row, Session
+from queued.domain.batches import Counts, NewBatch
+from queued.domain.jobs import Arrival, Entrant, NewJob, Note, Stored
+from queued.storage import batches, limits, ties, unique
+from queued.storage.session import Row, Session, listed
 from queued.storage.sql import Dialect
+
+#: Statements to run one by one: (name, parameters) out, its rows in.
+Steps = Generator[tuple[str, dict[str, Any]], list[Row], "Written"]
+
+
+@dataclass(slots=True)
+class Written:
+    """Jobs that are stored. `moves` holds those that wait to be let in."""
+
+    ids: list[int]
+    arrivals: list[Arrival]
+    moves: ties.Moves = field(default_factory=ties.Moves)
+    notes: dict[int, Note] = field(default_factory=dict)
+    batch: int | None = None
 
 
 def parameters(dialect: Dialect, jobs: Sequence[NewJob]) -> dict[str, Any]:
-    """The parameters of the statement `jobs.enqueue`, for callers that have to run it on a connection of their own."""
+    """The parameters of the statements `jobs.enqueue` and `jobs.store`."""
     rows = [
         (
             job.class_name,
@@ -33,23 +54,173 @@ def parameters(dialect: Dialect, jobs: Sequence[NewJob]) -> dict[str, Any]:
 def enqueue(session: Session, jobs: Sequence[NewJob]) -> tuple[list[int], list[Arrival]]:
     """Store jobs, each as ready or, when its moment lies ahead, as scheduled, by the database's clock.
 
-    Returns the ids in the order given, and what to announce once the transaction has committed.
+    Returns the ids in the order given, and what to announce once the transaction has committed. Jobs with ties want a
+    transaction of several statements, and that nothing else is done with jobs in it afterwards.
     """
-    if not jobs:
-        return [], []
+    stored = submit(session, jobs)
+    return stored.ids, stored.arrivals
+
+
+def submit(session: Session, jobs: Sequence[NewJob], batch: NewBatch | None = None) -> Stored:
+    """As `enqueue`, and tells of each job what else became of it than being stored. With `batch` that one is opened for them."""
+    written = write(session, jobs, batch=batch)
+    settled = ties.settle(session, written.moves)
+    discarded = set(settled.discarded)
+    notes = dict(written.notes)
+    notes.update({n: "discarded" for n, job_id in enumerate(written.ids) if job_id in discarded and n not in notes})
+    return Stored(written.ids, [*written.arrivals, *settled.arrivals], notes, written.batch)
+
+
+def write(session: Session, jobs: Sequence[NewJob], deferred: bool = False, batch: NewBatch | None = None) -> Written:
+    """Store jobs; those with ties are due in `moves`, for a transaction that has more to settle. `deferred`: see `writing`."""
+    if not jobs and batch is None:
+        return Written([], [])
+    arrivals: list[Arrival] = []
+
+    def end_blocked(ids: list[int]) -> list[int]:
+        settled = limits.settle(session, limits.Changes(ends=ids))
+        arrivals.extend(settled.arrivals)
+        return settled.ended
+
+    steps = writing(session.dialect, jobs, deferred, None if deferred else end_blocked, batch)
+    name, params = next(steps)
+    while True:
+        try:
+            name, params = steps.send(session.all(name, **params))
+        except StopIteration as end:
+            written: Written = end.value
+            written.arrivals += arrivals
+            return written
+
+
+def writing(
+    dialect: Dialect,
+    jobs: Sequence[NewJob],
+    deferred: bool = False,
+    end_blocked: unique.EndBlocked | None = None,
+    batch: NewBatch | None = None,
+) -> Steps:
+    """The statements that store jobs. Raises BatchFinished.
+
+    With `deferred` jobs with limits of any kind are scheduled for at once, and a dispatcher lets them in: for a transaction that is
+    not ours, may last, and must not hold the lock on a key that workers need.
+    """
+    opened = None
+    if batch is not None:
+        opened, jobs = yield from batches.opening(batch, jobs)
+    elif any(job.batch is not None for job in jobs):
+        jobs = yield from batches.joining(jobs)
+    special = [job for job in jobs if not job.plain]
+    plain = [job for job in jobs if job.plain] if special else jobs
+    written = Written([], [], batch=opened)
+    if plain:
+        rows = yield storing(dialect, plain)
+        written.ids, written.arrivals = receipts(rows)
+    if not special:
+        if batch is not None and opened is not None:
+            yield from _follow(dialect, batch, opened, written)
+        return written
+    rows = yield "jobs.store", parameters(dialect, special)
+    stored = [(row["id"], job) for row, job in zip(rows, special, strict=True)]
+    lies_ahead = {row["id"] for row in rows if row["lies_ahead"]}
+    taken = unique.Taken()
+    if any(job.unique is not None for job in special):
+        taken = yield from unique.taking(dialect, stored, end_blocked)
+    kept = [(job_id, job) for job_id, job in stored if job_id not in taken.refused]
+    members = [(job_id, job.batch) for job_id, job in kept if job.batch is not None]
+    if members:
+        yield from batches.enrolling(dialect, members, taken.replaced)
+    elif batch is not None and opened is not None:
+        yield from _follow(dialect, batch, opened, written)
+    noted = [
+        (job_id, limit.key, limit.capacity, seconds(limit.duration), limit.on_conflict)
+        for job_id, job in kept
+        for limit in job.limits
+    ]
+    if noted:
+        yield "limits.note", listed(dialect, noted, "ids", "keys", "capacities", "durations", "on_conflicts")
+    expiring = [(job_id, float(job.expires)) for job_id, job in kept if job.expires is not None]
+    if expiring:
+        yield "expiries.note", listed(dialect, expiring, "ids", "seconds")
+    rated = [
+        (job_id, job.rate.key, job.rate.starts, float(job.rate.period)) for job_id, job in kept if job.rate is not None
+    ]
+    if rated:
+        yield "rates.note", listed(dialect, rated, "ids", "keys", "starts", "periods")
+    later = [
+        (job_id, job.queue, job.priority, job.ties)
+        for job_id, job in kept
+        if job_id in lies_ahead or (deferred and (job.limits or job.rate))
+    ]
+    if later:
+        yield "scheduled.put_new", listed(dialect, later, "ids", "queues", "priorities", "ties")
+        written.arrivals.append(Arrival("", 0, 0))
+    waiting = {job_id for job_id, *_ in later}
+    entrants = [Entrant(job_id, job.queue, job.priority, 1, job.ties) for job_id, job in kept if job_id not in waiting]
+    if deferred:
+        # None of these has limits of any kind, and the key that they want they have.
+        put = [(e.job_id, e.queue, e.priority, e.attempt, e.ties) for e in entrants]
+        if put:
+            names = ("ids", "queues", "priorities", "attempts", "ties")
+            rows = yield "ready.put_many", listed(dialect, put, *names)
+            written.arrivals += [Arrival(row["queue"], row["priority"], row["seq"]) for row in rows]
+        if taken.replaced:
+            held = yield from batches.holding(taken.replaced)
+            callbacks = yield from batches.leaving(held, (), (), taken.replaced)
+            written.arrivals += (yield from writing(dialect, callbacks, deferred=True)).arrivals if callbacks else []
+            yield "limits.forget", {"ids": taken.replaced}
+            yield "unique.forget", {"ids": taken.replaced}
+            yield "expiries.forget", {"ids": taken.replaced}
+            yield "rates.forget", {"ids": taken.replaced}
+    else:
+        written.moves.entrants = entrants
+        written.moves.over = taken.replaced
+        written.moves.sizes = {limit.key: limit.capacity for _, job in kept for limit in job.limits}
+    _merge(jobs, stored, taken.refused, written)
+    return written
+
+
+def _follow(
+    dialect: Dialect, batch: NewBatch, batch_id: int, written: Written
+) -> Generator[tuple[str, dict[str, Any]], list[Row], None]:
+    """A batch without members has finished at once: store what follows it."""
+    yield "batches.finish", {"id": batch_id}
+    callbacks = batches.callbacks(asdict(batch), batch_id, Counts(0))
+    if callbacks:
+        written.arrivals += (yield from writing(dialect, callbacks, deferred=True)).arrivals
+
+
+def seconds(value: float | None) -> float | None:
+    """A list of them must hold numbers of one kind, or PostgreSQL's driver refuses it."""
+    return None if value is None else float(value)
+
+
+def _merge(
+    jobs: Sequence[NewJob], stored: Sequence[tuple[int, NewJob]], refused: Mapping[int, int], written: Written
+) -> None:
+    """The ids in the order of the jobs; a refused one has the id of the job that holds its key, and a note."""
+    plain_ids, special_ids = iter(written.ids), iter([job_id for job_id, _ in stored])
+    ids = [next(plain_ids if job.plain else special_ids) for job in jobs]
+    for n, (job_id, job) in enumerate(zip(ids, jobs, strict=True)):
+        if job_id in refused and job.unique is not None:
+            holder = refused[job_id]
+            ids[n] = refused.get(holder, holder)
+            written.notes[n] = "refused" if job.unique.on_conflict == "raise" else "existing"
+    written.ids = ids
+
+
+def storing(dialect: Dialect, jobs: Sequence[NewJob]) -> tuple[str, dict[str, Any]]:
+    """The statement that stores jobs without ties, and its parameters."""
     first = jobs[0]
-    if len(jobs) == 1 and first.run_at is None and first.wait is None:
-        return receipts(
-            session.all(
-                "jobs.enqueue_one",
-                class_name=first.class_name,
-                queue=first.queue,
-                priority=first.priority,
-                arguments=first.arguments,
-                options=first.options,
-            )
-        )
-    return receipts(session.all("jobs.enqueue", **parameters(session.dialect, jobs)))
+    if len(jobs) > 1 or first.run_at is not None or first.wait is not None:
+        return "jobs.enqueue", parameters(dialect, jobs)
+    return "jobs.enqueue_one", {
+        "class_name": first.class_name,
+        "queue": first.queue,
+        "priority": first.priority,
+        "arguments": first.arguments,
+        "options": first.options,
+    }
 
 
 def receipts(rows: Sequence[Row]) -> tuple[list[int], list[Arrival]]:

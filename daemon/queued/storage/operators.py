@@ -7,11 +7,12 @@ the same moment ends up on one side only: the row that a DELETE returns decides,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, cast
 
 from queued.domain.jobs import Arrival, State
-from queued.storage.session import Session
+from queued.storage import ties
+from queued.storage.session import Row, Session
 
 #: Ids handled in one transaction: short enough that no worker waits noticeably.
 BATCH = 500
@@ -38,40 +39,45 @@ class Acted:
 
 
 def retry(session: Session, ids: Sequence[int]) -> Acted:
-    """Make failed jobs ready again, with a new start for their retry policies.
+    """Make failed jobs ready again, with a new start for their retry policies; one whose limits are full is blocked.
 
     Ring for `arrivals` after the commit.
     """
-    acted = Acted()
+    acted, moves = Acted(), ties.Moves()
     for row in session.all("operators.retry", ids=list(ids)):
         acted.done.append(row["job_id"])
-        acted.arrivals.append(Arrival(row["queue"], row["priority"], row["seq"]))
+        if row["seq"] is None:
+            moves.entrants.append(replace(ties.entrant(row), failed_before=True))
+        else:
+            acted.arrivals.append(Arrival(row["queue"], row["priority"], row["seq"]))
+    acted.arrivals += ties.settle(session, moves).arrivals
     _sort_out(session, ids, acted)
     return acted
 
 
 def discard(session: Session, ids: Sequence[int]) -> Acted:
-    """End ready, scheduled and failed jobs as discarded. A running job is refused."""
-    return _end(session, ids, "discarded", ("failed", "scheduled", "ready"))
+    """End ready, scheduled, blocked and failed jobs as discarded. A running job is refused."""
+    return _end(session, ids, "discarded", ("failed", "scheduled", "ready", "blocked"))
 
 
 def cancel_waiting(session: Session, ids: Sequence[int]) -> Acted:
-    """End ready and scheduled jobs as cancelled. Running ones are refused here; give each of them to `cancel_one`."""
-    return _end(session, ids, "cancelled", ("scheduled", "ready"))
+    """End ready, scheduled and blocked jobs as cancelled. Running ones are refused; give each of them to `cancel_one`."""
+    return _end(session, ids, "cancelled", ("scheduled", "ready", "blocked"))
 
 
 def cancel_one(session: Session, job_id: int) -> Acted:
     """Cancel one job, waiting or running. A running one is asked to end; tell workers `cancel ID` after the commit.
 
-    One job a transaction: holding several claimed rows could deadlock with a worker that reports on the same jobs.
+    One job a transaction: holding several claimed rows could deadlock with a worker that reports on the same jobs. The claim comes
+    first, for a worker's report takes it before the locks of the job's limits.
     """
     acted = Acted()
     for _ in range(ROUNDS):
-        acted = cancel_waiting(session, [job_id])
-        if acted.refused.get(job_id) != "running":
-            return acted
         if session.all("operators.interrupt", id=job_id):
             return Acted(interrupted=[job_id])
+        acted = cancel_waiting(session, [job_id])
+        if acted.refused.get(job_id) != "running":
+            break
     return acted
 
 
@@ -81,34 +87,44 @@ def _end(
     state: Literal["discarded", "cancelled"],
     sources: tuple[State, ...],
 ) -> Acted:
-    acted = Acted()
+    acted, moves = Acted(), ties.Moves()
     left = list(dict.fromkeys(ids))
     for number in range(1, ROUNDS + 1):
+        ended: list[Row] = []
         for source in sources:
-            if source != "ready":
-                acted.done += _ids(session.all(f"operators.end_{source}", ids=left, state=state))
-        acted.done += _end_ready(session, [i for i in left if i not in acted.done], state)
+            if source not in {"ready", "blocked"}:
+                ended += session.all(f"operators.end_{source}", ids=left, state=state)
+        done = {row["job_id"] for row in ended}
+        ended += _end_ready(session, [job_id for job_id in left if job_id not in done], state)
+        acted.done += [row["job_id"] for row in ended]
+        moves.over += [row["job_id"] for row in ended if row["ties"]]
         _sort_out(session, left, acted)
-        left = [job_id for job_id, found in acted.refused.items() if found in sources]
+        left = [job_id for job_id, found in acted.refused.items() if found in sources and found != "blocked"]
         if not left or number == ROUNDS:
             break
         for job_id in left:  # it moved while it was looked for: another look decides
             del acted.refused[job_id]
+    blocked = [job_id for job_id, found in acted.refused.items() if found == "blocked" and found in sources]
+    settled = ties.settle(session, moves, blocked, state)
+    acted.done += settled.ended
+    acted.arrivals += settled.arrivals
+    for job_id in settled.ended:
+        del acted.refused[job_id]
     return acted
 
 
-def _end_ready(session: Session, ids: Sequence[int], state: str) -> list[int]:
+def _end_ready(session: Session, ids: Sequence[int], state: str) -> list[Row]:
     """End those of the ids that are ready."""
     rows = {job_id: session.one("insights.state", id=job_id) for job_id in ids}
     waiting = {job_id: row["queue"] for job_id, row in rows.items() if row is not None and row["state"] == "ready"}
     if not waiting:
         return []
     queues = sorted(set(waiting.values()))
-    done = _ids(session.all("operators.end_ready", ids=sorted(waiting), queues=queues, state=state))
-    moved = sorted(set(waiting) - set(done))
+    ended = session.all("operators.end_ready", ids=sorted(waiting), queues=queues, state=state)
+    moved = sorted(set(waiting) - {row["job_id"] for row in ended})
     if moved:
-        done += _ids(session.all("operators.end_ready_anywhere", ids=moved, state=state))
-    return done
+        ended += session.all("operators.end_ready_anywhere", ids=moved, state=state)
+    return ended
 
 
 def _sort_out(session: Session, ids: Sequence[int], acted: Acted) -> None:
@@ -121,7 +137,3 @@ def _sort_out(session: Session, ids: Sequence[int], acted: Acted) -> None:
                 acted.missing.append(job_id)
             else:
                 acted.refused[job_id] = cast(State, row["state"])
-
-
-def _ids(rows: list[dict[str, int]]) -> list[int]:
-    return [row["job_id"] for row in rows]

@@ -62,13 +62,14 @@ def claim(
                 row["options"],
                 row["enqueued_at"],
                 json.loads(row["counters"]) if row["counters"] else {},
+                row["ties"],
             )
         )
     return claimed, {Lane(*lane): seq for lane, seq in last.items()}
 
 
-def put(session: Session, job_id: int, queue: str, priority: int, attempt: int) -> int:
-    """Make a job ready, at the right end of its lane. The new seq."""
-    row = session.one("ready.put", job_id=job_id, queue=queue, priority=priority, attempt=attempt)
+def put(session: Session, job_id: int, queue: str, priority: int, attempt: int, ties: int = 0) -> int:
+    """Make a job ready, at the right end of its lane. The new seq. One with ties must have been let in, or keep its place."""
+    row = session.one("ready.put", job_id=job_id, queue=queue, priority=priority, attempt=attempt, ties=ties)
     assert row is not None
     return int(row["seq"])

@@ -1,4 +1,4 @@
-"""Forgets jobs whose time is over: state by state, in batches, each a short transaction of its own."""
+"""Forgets jobs and batches whose time is over: state by state, in batches, each a short transaction of its own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from queued.storage.store import Store
 
 
 def prune(store: Store, retention: RetentionSettings, batches: int = 20) -> dict[str, int]:
-    """Delete jobs that ended longer ago than their state's period; how many of each state.
+    """Delete jobs that ended longer ago than their state's period; how many of each state, and how many batches.
+
+    A batch is kept as long as finished jobs, one with failed members as long as failed jobs.
 
     At most `batches` transactions a call, so that a great backlog is worked off without holding anybody up; what is left
     is for the next call.
@@ -30,4 +32,23 @@ def prune(store: Store, retention: RetentionSettings, batches: int = 20) -> dict
                 deleted[state] = deleted.get(state, 0) + count
             if count < retention.batch_size:
                 break
+    _prune_batches(store, retention, batches, deleted)
     return deleted
+
+
+def _prune_batches(store: Store, retention: RetentionSettings, batches: int, deleted: dict[str, int]) -> None:
+    for with_failures, period in ((0, retention.finished), (1, retention.failed)):
+        if period is None:
+            continue
+        for _ in range(batches):
+            with store.transaction(durable=False) as session:
+                gone = session.all(
+                    "batches.prune",
+                    period=float(period),
+                    with_failures=with_failures,
+                    batch_size=retention.batch_size,
+                )
+            if gone:
+                deleted["batches"] = deleted.get("batches", 0) + len(gone)
+            if len(gone) < retention.batch_size:
+                break

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from queued.domain.jobs import Arrival
+from queued.storage import ties
 from queued.storage.session import Session
+from queued.storage.ties import entrant
 
 
 def dispatch(session: Session, batch_size: int) -> list[Arrival]:
-    """Make up to `batch_size` due jobs ready, the longest due first; one arrival for each job, to announce after the commit.
+    """Make up to `batch_size` due jobs ready, the longest due first; one arrival for each, to announce after the commit.
 
-    Several dispatchers share the work: a job that another one is moving is passed over.
+    A job whose limits have no free slot is blocked instead, and may let in another one. Several dispatchers share the work: a job
+    that another one is moving is passed over.
     """
-    return [
-        Arrival(row["queue"], row["priority"], row["seq"])
-        for row in session.all("scheduled.dispatch", batch_size=batch_size)
-    ]
+    rows = session.all("scheduled.dispatch", batch_size=batch_size)
+    arrivals = [Arrival(row["queue"], row["priority"], row["seq"]) for row in rows if row["seq"] is not None]
+    moves = ties.Moves(entrants=[entrant(row) for row in rows if row["seq"] is None])
+    return [*arrivals, *ties.settle(session, moves).arrivals]
 
 
 def next_due(session: Session) -> float | None:

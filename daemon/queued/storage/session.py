@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from queued.storage.sql import Dialect
@@ -24,3 +25,10 @@ class Session(Protocol):
 
     def run(self, name: str, /, **params: Any) -> int:
         """Run the named statement; the number of rows it touched."""
+
+
+def listed(dialect: Dialect, rows: Sequence[Sequence[Any]], *names: str) -> dict[str, Any]:
+    """Rows as the parameters of a statement: one list `rows` on SQLite, a list for each column on PostgreSQL."""
+    if dialect == "sqlite":
+        return {"rows": [list(row) for row in rows]}
+    return {name: [row[n] for row in rows] for n, name in enumerate(names)}

@@ -9,8 +9,9 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from urllib.parse import unquote, urlsplit
 
+from queued.domain.batches import NewBatch
 from queued.domain.errors import DatabaseError, DatabaseMisconfigured
-from queued.domain.jobs import Arrival, NewJob
+from queued.domain.jobs import Arrival, NewJob, Stored
 from queued.domain.settings import DatabaseSettings
 from queued.storage import jobs as jobs_table
 from queued.storage import migrations
@@ -93,12 +94,21 @@ class Store:
         When it returns, the jobs are durable. Raises DatabaseError and its kinds; then none of them is stored, unless
         the connection was lost at the very commit: DatabaseUnavailable, and nobody knows.
         """
-        if not jobs:
-            return []
-        with self.statement() as session:
-            ids, arrivals = jobs_table.enqueue(session, jobs)
-        self.ring(arrivals)
-        return ids
+        return self.submit(jobs).ids
+
+    def submit(self, jobs: Sequence[NewJob], batch: NewBatch | None = None) -> Stored:
+        """As `enqueue`, and tells which of the jobs a conflict has discarded. With `batch` that one is opened for them.
+
+        Raises BatchFinished too.
+        """
+        if not jobs and batch is None:
+            return Stored([], [])
+        several = batch is not None or any(not job.plain for job in jobs)
+        opened = self.transaction() if several else self.statement()
+        with opened as session:
+            stored = jobs_table.submit(session, jobs, batch)
+        self.ring(stored.arrivals)
+        return stored
 
     def ring(self, arrivals: Iterable[Arrival]) -> None:
         """Wake workers and dispatchers for new work; at most once a lane in 5 ms. Never raises: polling is the fallback."""

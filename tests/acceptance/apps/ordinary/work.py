@@ -204,3 +204,112 @@ def heedful() -> None:
     with ledger.attempt(this().id):
         while True:
             time.sleep(0.02)
+
+
+@queued.job(limits=queued.limits_concurrency(key=lambda account, seconds=0.0: account))
+def settle_account(account: str, seconds: float = 0.0) -> None:
+    """Run for some time, alone for its account."""
+    job = this()
+    with ledger.attempt(job.id, label=account, attempt=job.attempt):
+        time.sleep(seconds)
+
+
+@queued.job(limits=[queued.limits_concurrency(to=2), queued.limits_concurrency(to=3, key="a wider one")])
+def two_at_once(seconds: float) -> None:
+    """Run for some time, beside one other at most."""
+    with ledger.attempt(this().id):
+        time.sleep(seconds)
+
+
+@queued.job(limits=queued.limits_concurrency(key=lambda key, seconds=0.0: key, on_conflict="discard"))
+def only_one(key: str, seconds: float = 0.0) -> None:
+    """Run for some time, and no second one of its key is wanted meanwhile."""
+    with ledger.attempt(this().id):
+        time.sleep(seconds)
+
+
+@queued.job()
+def enqueue_only_one_twice(key: str) -> None:
+    """Enqueue two jobs of which one is not wanted, and note what the handles say."""
+    told = queued.enqueue_many([only_one.bind(key, 0.2), only_one.bind(key)])
+    ledger.note("told", this().id, discarded=[one.discarded for one in told])
+
+
+@queued.job(
+    retry_on=queued.retry_on(NoLuckError, wait=0.05, jitter=0, attempts=2),
+    limits=queued.limits_concurrency(key=lambda key: key),
+)
+def fail_alone(key: str) -> None:
+    """Fail twice, alone for its key."""
+    with ledger.attempt(this().id):
+        time.sleep(0.02)
+        raise NoLuckError("nothing went well")
+
+
+@queued.job(unique=queued.unique(lambda key, seconds=0.0: key))
+def once(key: str, seconds: float = 0.0) -> None:
+    """Run for some time, and none of its key is wanted until it has ended."""
+    with ledger.attempt(this().id):
+        time.sleep(seconds)
+
+
+@queued.job(unique=queued.unique(until="start", on_conflict="raise"))
+def once_waiting(key: str) -> None:
+    """Wait in one copy only; see itself enqueued again while it runs."""
+    with ledger.attempt(this().id):
+        ledger.note("told", this().id, existing=once_waiting.set(wait=3600).enqueue(key).existing)
+
+
+@queued.job(expires=0.5)
+def in_time(label: str) -> None:
+    """Start soon or not at all."""
+    with ledger.attempt(this().id, label=label):
+        pass
+
+
+@queued.job(rate=queued.rate_limit(2, per=1.0, key=lambda host: host))
+def fetch(host: str) -> None:
+    """Run at most twice a second for each host."""
+    with ledger.attempt(this().id, label=host):
+        pass
+
+
+@queued.job()
+def follow(what: str) -> None:
+    """Follow a batch, and note what is known of it."""
+    job = this()
+    batch = job.batch
+    assert batch is not None
+    counts = [batch.total, batch.done, batch.failed, batch.discarded]
+    ledger.note("followed", job.id, what=what, batch=batch.id, counts=counts, metadata=dict(batch.metadata or {}))
+
+
+@queued.job()
+def multiply(count: int) -> None:
+    """Add further members to the batch that this job belongs to."""
+    job = this()
+    assert job.batch is not None
+    with ledger.attempt(job.id):
+        job.batch.add_many([note.bind("added") for _ in range(count)])
+
+
+@queued.job()
+def open_a_batch(label: str) -> None:
+    """Open a batch from inside a job; adding to an empty one is refused."""
+    with queued.batch(label, on_finish=follow.bind(label)) as opened:
+        note.enqueue(label)
+    with queued.batch() as empty:
+        pass
+    try:
+        empty.add(note.bind(label))
+    except queued.BatchFinished as error:
+        ledger.note("told", this().id, batch=opened.id, error=str(error))
+
+
+@queued.job()
+def die_first() -> None:
+    """Take the process along in the first attempt."""
+    job = this()
+    with ledger.attempt(job.id, attempt=job.attempt):
+        if job.attempt == 1:
+            os.kill(os.getpid(), signal.SIGKILL)

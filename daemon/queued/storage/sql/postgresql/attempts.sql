@@ -6,3 +6,10 @@ SELECT :job_id, :attempt, :policy, :error_class, :message, :backtrace, :hostname
        moment - :ended_ago::float8 * interval '1 second'
 FROM (SELECT {now} AS moment) AS clock
 ON CONFLICT (job_id, attempt) DO NOTHING
+
+-- name: explain
+-- Say why a job was ended before it ran.
+INSERT INTO queued.attempts (job_id, attempt, error_class, message, backtrace)
+SELECT job_id, attempt, CAST(:error_class AS text), CAST(:message AS text), '' FROM queued.finished WHERE job_id = ANY(:ids)
+ON CONFLICT (job_id, attempt) DO NOTHING
+RETURNING job_id

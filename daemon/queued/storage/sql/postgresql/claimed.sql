@@ -6,13 +6,14 @@ WITH ended AS (
        AS e(job_id, lease, state, duration, ended_ago)
 ), gone AS (
   DELETE FROM queued.claimed AS c USING ended AS e WHERE c.job_id = e.job_id AND c.lease = e.lease
-  RETURNING c.job_id, c.attempt, c.process_id, e.state, e.duration, e.ended_ago
+  RETURNING c.job_id, c.attempt, c.process_id, c.ties, e.state, e.duration, e.ended_ago
+), put AS (
+  INSERT INTO queued.finished (job_id, state, attempt, process_id, started_at, finished_at)
+  SELECT job_id, state, attempt, process_id,
+         moment - (ended_ago + duration) * interval '1 second', moment - ended_ago * interval '1 second'
+  FROM gone CROSS JOIN (SELECT {now} AS moment) AS clock
 )
-INSERT INTO queued.finished (job_id, state, attempt, process_id, started_at, finished_at)
-SELECT job_id, state, attempt, process_id,
-       moment - (ended_ago + duration) * interval '1 second', moment - ended_ago * interval '1 second'
-FROM gone CROSS JOIN (SELECT {now} AS moment) AS clock
-RETURNING job_id, attempt
+SELECT job_id, attempt, ties FROM gone
 
 -- name: release
 -- Give claims back, untouched: the same attempt, at the right end of their lanes.
@@ -20,15 +21,15 @@ WITH given AS (
   SELECT job_id, lease FROM unnest(:ids::bigint[], :leases::bigint[]) AS g(job_id, lease)
 ), gone AS (
   DELETE FROM queued.claimed AS c USING given AS g WHERE c.job_id = g.job_id AND c.lease = g.lease
-  RETURNING c.job_id, c.queue, c.priority, c.attempt
+  RETURNING c.job_id, c.queue, c.priority, c.attempt, c.ties
 )
-INSERT INTO queued.ready (job_id, queue, priority, attempt)
-SELECT job_id, queue, priority, attempt FROM gone ORDER BY job_id
+INSERT INTO queued.ready (job_id, queue, priority, attempt, ties)
+SELECT job_id, queue, priority, attempt, ties FROM gone ORDER BY job_id
 RETURNING job_id, queue, priority, seq
 
 -- name: of_process
 -- A process's claims, locked: whoever settles them first is alone.
-SELECT job_id, lease, process_id, queue, priority, attempt, started_at, cancel_at
+SELECT job_id, lease, process_id, queue, priority, attempt, ties, started_at, cancel_at
 FROM queued.claimed WHERE process_id = :process_id ORDER BY job_id FOR UPDATE
 
 -- name: mark_started

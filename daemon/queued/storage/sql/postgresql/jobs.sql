@@ -24,6 +24,20 @@ SELECT job_id AS id, queue, priority, seq FROM put_ready
 UNION ALL
 SELECT job_id, queue, priority, NULL FROM put_scheduled
 
+-- name: store
+-- Store jobs in the order given and nothing else of them; whether each lies ahead.
+WITH stored AS (
+  INSERT INTO queued.jobs (class_name, queue, priority, arguments, options, run_at, enqueued_at)
+  SELECT class_name, queue, priority, arguments, options, COALESCE(run_at, moment + wait * interval '1 second'), moment
+  FROM unnest(:class_names::text[], :queues::text[], :priorities::bigint[], :arguments::text[], :options::text[],
+              :run_ats::timestamptz[], :waits::float8[])
+       WITH ORDINALITY AS i(class_name, queue, priority, arguments, options, run_at, wait, position)
+  CROSS JOIN (SELECT {now} AS moment) AS clock
+  ORDER BY position
+  RETURNING id, run_at, enqueued_at
+)
+SELECT id, COALESCE(run_at > enqueued_at, false) AS lies_ahead FROM stored ORDER BY id
+
 -- name: enqueue_one
 -- Store one job that is due: what most enqueues are, at two thirds of the price of the general statement.
 WITH stored AS (

@@ -36,14 +36,14 @@ WITH lane AS MATERIALIZED (
   LIMIT :limit
 ), gone AS (
   DELETE FROM queued.ready WHERE ctid = ANY (ARRAY(SELECT place FROM picked))
-  RETURNING job_id, queue, priority, seq, attempt
+  RETURNING job_id, queue, priority, seq, attempt, ties
 ), leased AS (
-  SELECT job_id, queue, priority, seq, attempt, :lease::bigint + row_number() OVER () AS lease FROM gone
+  SELECT job_id, queue, priority, seq, attempt, ties, :lease::bigint + row_number() OVER () AS lease FROM gone
 ), taken AS (
-  INSERT INTO queued.claimed (job_id, lease, process_id, queue, priority, attempt)
-  SELECT job_id, lease, :process_id, queue, priority, attempt FROM leased
+  INSERT INTO queued.claimed (job_id, lease, process_id, queue, priority, attempt, ties)
+  SELECT job_id, lease, :process_id, queue, priority, attempt, ties FROM leased
 )
-SELECT j.id, l.lease, j.class_name, l.queue, l.priority, l.seq, l.attempt, j.arguments, j.options, j.enqueued_at,
+SELECT j.id, l.lease, j.class_name, l.queue, l.priority, l.seq, l.attempt, l.ties, j.arguments, j.options, j.enqueued_at,
   CASE WHEN l.attempt > 1 THEN (
     SELECT json_object_agg(c.policy, c.spent)::text FROM (
       SELECT a.policy, count(*) AS spent FROM queued.attempts AS a
@@ -53,3 +53,9 @@ SELECT j.id, l.lease, j.class_name, l.queue, l.priority, l.seq, l.attempt, j.arg
 FROM leased AS l CROSS JOIN LATERAL (
   SELECT id, class_name, arguments, options, enqueued_at FROM queued.jobs WHERE id = l.job_id LIMIT 1
 ) AS j
+
+-- name: put_many
+-- Make jobs with ties ready, to the right of all others.
+INSERT INTO queued.ready (job_id, queue, priority, attempt, ties)
+SELECT * FROM unnest(:ids::bigint[], :queues::text[], :priorities::bigint[], :attempts::bigint[], :ties::bigint[])
+RETURNING job_id, queue, priority, seq

@@ -17,6 +17,12 @@ WITH old AS (
     SELECT ctid FROM queued.failed
     WHERE failed_at < {now} - :period * interval '1 second' AND :state = 'failed' LIMIT :batch_size FOR UPDATE SKIP LOCKED
   )) RETURNING job_id
+), limits AS (
+  DELETE FROM queued.job_limits AS l USING old WHERE l.job_id = old.job_id
+), uniques AS (
+  DELETE FROM queued.job_uniques AS u USING old WHERE u.job_id = old.job_id
+), rates AS (
+  DELETE FROM queued.job_rates AS r USING old WHERE r.job_id = old.job_id
 ), attempts AS (
   DELETE FROM queued.attempts AS a USING old WHERE a.job_id = old.job_id
 )

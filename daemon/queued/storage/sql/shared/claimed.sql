@@ -1,7 +1,7 @@
 -- name: take
 -- Take one claim out of its process's hands, if the lease still holds.
 DELETE FROM queued.claimed WHERE job_id = :job_id AND lease = :lease
-RETURNING job_id, lease, process_id, queue, priority, attempt, started_at
+RETURNING job_id, lease, process_id, queue, priority, attempt, ties, started_at
 
 -- name: held
 -- What is in a process's hands.

@@ -1,4 +1,4 @@
 -- name: put
 -- A job has failed for good, until somebody retries it.
-INSERT INTO queued.failed (job_id, queue, attempt, error_class, message, backtrace)
-VALUES (:job_id, :queue, :attempt, :error_class, :message, :backtrace)
+INSERT INTO queued.failed (job_id, queue, attempt, ties, error_class, message, backtrace)
+VALUES (:job_id, :queue, :attempt, :ties, :error_class, :message, :backtrace)

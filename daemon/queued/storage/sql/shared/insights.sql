@@ -1,5 +1,5 @@
--- What an operator reads. A job's state is the table it is in; one that is in none of claimed, scheduled, failed and finished is
--- ready. Whatever could count or search a whole table stops at :cap rows.
+-- What an operator reads. A job's state is the table it is in; one that is in none of claimed, scheduled, blocked, failed and
+-- finished is ready. Whatever could count or search a whole table stops at :cap rows.
 
 -- name: now
 SELECT {now} AS now_at;
@@ -15,6 +15,9 @@ SELECT run_at AS due_at FROM queued.scheduled ORDER BY run_at LIMIT 1;
 
 -- name: count_claimed
 SELECT count(*) AS n FROM (SELECT 1 FROM queued.claimed LIMIT :cap) AS counted;
+
+-- name: count_blocked
+SELECT count(*) AS n FROM (SELECT 1 FROM queued.blocked LIMIT :cap) AS counted;
 
 -- name: count_failed
 SELECT count(*) AS n FROM (SELECT 1 FROM queued.failed LIMIT :cap) AS counted;
@@ -41,6 +44,9 @@ SELECT queue, count(*) AS n FROM (SELECT queue FROM queued.scheduled LIMIT :cap)
 -- name: claimed_by_queue
 SELECT queue, count(*) AS n FROM (SELECT queue FROM queued.claimed LIMIT :cap) AS counted GROUP BY queue;
 
+-- name: blocked_by_queue
+SELECT queue, count(*) AS n FROM (SELECT queue FROM queued.blocked LIMIT :cap) AS counted GROUP BY queue;
+
 -- name: failed_by_queue
 SELECT queue, count(*) AS n FROM (SELECT queue FROM queued.failed LIMIT :cap) AS counted GROUP BY queue;
 
@@ -57,13 +63,15 @@ ORDER BY id;
 -- name: list_all
 -- The newest jobs, each with the state that its tables tell.
 SELECT j.id, j.class_name, j.enqueued_at, j.run_at,
-       COALESCE(s.queue, c.queue, f.queue, j.queue) AS queue,
-       COALESCE(s.priority, c.priority, j.priority) AS priority,
+       COALESCE(s.queue, c.queue, f.queue, b.queue, j.queue) AS queue,
+       COALESCE(s.priority, c.priority, b.priority, j.priority) AS priority,
        COALESCE(e.state, CASE WHEN c.job_id IS NOT NULL THEN 'running' WHEN s.job_id IS NOT NULL THEN 'scheduled'
-                              WHEN f.job_id IS NOT NULL THEN 'failed' ELSE 'ready' END) AS state,
-       COALESCE(e.attempt, c.attempt, s.attempt, f.attempt,
+                              WHEN f.job_id IS NOT NULL THEN 'failed'
+                              WHEN b.job_id IS NOT NULL THEN 'blocked' ELSE 'ready' END) AS state,
+       COALESCE(e.attempt, c.attempt, s.attempt, f.attempt, b.attempt,
                 1 + COALESCE((SELECT max(a.attempt) FROM queued.attempts AS a WHERE a.job_id = j.id), 0)) AS attempt,
-       e.finished_at, c.claimed_at, c.started_at, s.run_at AS due_at, f.failed_at, f.error_class,
+       e.finished_at, c.claimed_at, c.started_at, s.run_at AS due_at, b.blocked_at,
+       f.failed_at, f.error_class,
        substr(f.message, 1, 300) AS message
 FROM (SELECT id, class_name, queue, priority, enqueued_at, run_at FROM queued.jobs
       WHERE id < :before ORDER BY id DESC LIMIT :page) AS j
@@ -71,6 +79,7 @@ LEFT JOIN queued.finished AS e ON e.job_id = j.id
 LEFT JOIN queued.claimed AS c ON c.job_id = j.id
 LEFT JOIN queued.scheduled AS s ON s.job_id = j.id
 LEFT JOIN queued.failed AS f ON f.job_id = j.id
+LEFT JOIN queued.blocked AS b ON b.job_id = j.id
 ORDER BY j.id DESC;
 
 -- name: list_ready
@@ -95,6 +104,12 @@ SELECT j.id, j.class_name, j.enqueued_at, j.run_at, s.queue, s.priority, 'schedu
        s.run_at AS due_at
 FROM (SELECT * FROM queued.scheduled WHERE job_id < :before ORDER BY job_id DESC LIMIT :page) AS s
 JOIN queued.jobs AS j ON j.id = s.job_id
+ORDER BY j.id DESC;
+
+-- name: list_blocked
+SELECT j.id, j.class_name, j.enqueued_at, j.run_at, b.queue, b.priority, 'blocked' AS state, b.attempt, b.blocked_at
+FROM (SELECT * FROM queued.blocked WHERE job_id < :before ORDER BY job_id DESC LIMIT :page) AS b
+JOIN queued.jobs AS j ON j.id = b.job_id
 ORDER BY j.id DESC;
 
 -- name: list_running
@@ -124,6 +139,7 @@ SELECT j.id, j.class_name, j.queue, j.priority, j.arguments, j.options, j.enqueu
        s.queue AS scheduled_queue, s.priority AS scheduled_priority, s.attempt AS scheduled_attempt, s.run_at AS due_at,
        c.queue AS claimed_queue, c.priority AS claimed_priority, c.attempt AS claimed_attempt, c.process_id,
        c.claimed_at, c.started_at, c.cancel_at,
+       b.queue AS blocked_queue, b.priority AS blocked_priority, b.attempt AS blocked_attempt, b.blocked_at,
        f.queue AS failed_queue, f.attempt AS failed_attempt, f.error_class, f.message, f.backtrace, f.failed_at,
        e.state AS end_state, e.attempt AS end_attempt, e.process_id AS end_process_id, e.started_at AS end_started_at,
        e.finished_at
@@ -132,6 +148,7 @@ LEFT JOIN queued.finished AS e ON e.job_id = j.id
 LEFT JOIN queued.claimed AS c ON c.job_id = j.id
 LEFT JOIN queued.scheduled AS s ON s.job_id = j.id
 LEFT JOIN queued.failed AS f ON f.job_id = j.id
+LEFT JOIN queued.blocked AS b ON b.job_id = j.id
 WHERE j.id = :id;
 
 -- name: ready_in_lane
@@ -158,11 +175,44 @@ SELECT name, paused_at FROM queued.queues WHERE name = :queue;
 -- name: state
 -- Where one job is; no row when there is no such job.
 SELECT COALESCE(e.state, CASE WHEN c.job_id IS NOT NULL THEN 'running' WHEN s.job_id IS NOT NULL THEN 'scheduled'
-                              WHEN f.job_id IS NOT NULL THEN 'failed' ELSE 'ready' END) AS state,
+                              WHEN f.job_id IS NOT NULL THEN 'failed'
+                              WHEN b.job_id IS NOT NULL THEN 'blocked' ELSE 'ready' END) AS state,
        j.queue, j.priority
 FROM queued.jobs AS j
 LEFT JOIN queued.finished AS e ON e.job_id = j.id
 LEFT JOIN queued.claimed AS c ON c.job_id = j.id
 LEFT JOIN queued.scheduled AS s ON s.job_id = j.id
 LEFT JOIN queued.failed AS f ON f.job_id = j.id
+LEFT JOIN queued.blocked AS b ON b.job_id = j.id
 WHERE j.id = :id;
+
+-- name: limits_of
+-- The limits of a job, who holds each (the first few), and how many may.
+SELECT l.key, COALESCE(k.capacity, l.capacity) AS capacity, l.duration, l.on_conflict,
+       b.key IS NOT NULL AS is_waited_for,
+       (SELECT count(*) FROM queued.slots AS s WHERE s.key = l.key) AS held
+FROM queued.job_limits AS l
+LEFT JOIN queued.limits AS k ON k.key = l.key
+LEFT JOIN queued.blocked AS b ON b.job_id = l.job_id AND b.key = l.key
+WHERE l.job_id = :id
+ORDER BY l.key;
+
+-- name: holders
+-- The jobs that hold a key, the oldest first.
+SELECT job_id FROM queued.slots WHERE key = :key ORDER BY job_id LIMIT :few;
+
+-- name: ahead_of
+-- How many are in line before a job.
+SELECT count(*) AS n FROM (
+  SELECT 1 FROM queued.blocked AS b JOIN queued.blocked AS o ON o.key = b.key AND (o.priority, o.job_id) < (b.priority, b.job_id)
+  WHERE b.job_id = :id LIMIT :cap
+) AS counted;
+
+-- name: locks
+-- Keys that jobs hold or wait for.
+SELECT l.key, l.capacity,
+       (SELECT count(*) FROM queued.slots AS s WHERE s.key = l.key) AS held,
+       (SELECT count(*) FROM (SELECT 1 FROM queued.blocked AS b WHERE b.key = l.key LIMIT :cap) AS counted) AS blocked
+FROM queued.limits AS l
+WHERE l.key > :after
+ORDER BY l.key LIMIT :page;

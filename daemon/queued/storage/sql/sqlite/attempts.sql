@@ -6,3 +6,11 @@ SELECT :job_id, :attempt, :policy, :error_class, :message, :backtrace, :hostname
        moment - CAST(:ended_ago * 1000000 AS INTEGER)
 FROM (SELECT {now} AS moment) AS clock WHERE true
 ON CONFLICT (job_id, attempt) DO NOTHING
+
+-- name: explain
+-- Say why a job was ended before it ran.
+INSERT INTO queued.attempts (job_id, attempt, error_class, message, backtrace)
+SELECT job_id, attempt, :error_class, :message, '' FROM queued.finished
+WHERE job_id IN (SELECT value FROM json_each(:ids))
+ON CONFLICT (job_id, attempt) DO NOTHING
+RETURNING job_id

@@ -11,28 +11,28 @@ CROSS JOIN (SELECT {now} AS moment) AS clock;
 
 DELETE FROM queued.claimed
 WHERE (job_id, lease) IN (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(:rows))
-RETURNING job_id, attempt
+RETURNING job_id, attempt, ties
 
 -- name: release
 -- Give claims back, untouched: the same attempt, at the right end of their lanes.
 -- Differs by necessity: no data-modifying CTE, so the released rows rest in a table of the connection's own.
 DELETE FROM temp.picked;
 
-INSERT INTO temp.picked (job_id, queue, priority, attempt)
-SELECT c.job_id, c.queue, c.priority, c.attempt
+INSERT INTO temp.picked (job_id, queue, priority, attempt, ties)
+SELECT c.job_id, c.queue, c.priority, c.attempt, c.ties
 FROM json_each(:rows) AS g
 CROSS JOIN queued.claimed AS c ON c.job_id = json_extract(g.value, '$[0]') AND c.lease = json_extract(g.value, '$[1]')
 ORDER BY c.job_id;
 
 DELETE FROM queued.claimed WHERE job_id IN (SELECT job_id FROM temp.picked);
 
-INSERT INTO queued.ready (job_id, queue, priority, attempt)
-SELECT job_id, queue, priority, attempt FROM temp.picked ORDER BY job_id
+INSERT INTO queued.ready (job_id, queue, priority, attempt, ties)
+SELECT job_id, queue, priority, attempt, ties FROM temp.picked ORDER BY job_id
 RETURNING job_id, queue, priority, seq
 
 -- name: of_process
 -- A process's claims.
-SELECT job_id, lease, process_id, queue, priority, attempt, started_at, cancel_at
+SELECT job_id, lease, process_id, queue, priority, attempt, ties, started_at, cancel_at
 FROM queued.claimed WHERE process_id = :process_id ORDER BY job_id
 
 -- name: mark_started

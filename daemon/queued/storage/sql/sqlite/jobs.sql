@@ -22,6 +22,19 @@ WHERE id > (SELECT seq FROM sqlite_sequence WHERE name = 'queued_jobs') - :count
 SELECT id, queue, priority, CASE WHEN run_at IS NULL OR run_at <= enqueued_at THEN 1 END AS seq
 FROM queued.jobs WHERE id > (SELECT seq FROM sqlite_sequence WHERE name = 'queued_jobs') - :count ORDER BY id
 
+-- name: store
+-- Store jobs in the order given and nothing else of them; whether each lies ahead.
+INSERT INTO queued.jobs (class_name, queue, priority, arguments, options, run_at, enqueued_at)
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'), json_extract(value, '$[3]'),
+       json_extract(value, '$[4]'),
+       COALESCE(json_extract(value, '$[5]'), clock.moment + CAST(json_extract(value, '$[6]') * 1000000 AS INTEGER)),
+       clock.moment
+FROM json_each(:rows) CROSS JOIN (SELECT {now} AS moment) AS clock
+ORDER BY key;
+
+SELECT id, COALESCE(run_at > enqueued_at, 0) AS lies_ahead
+FROM queued.jobs WHERE id > (SELECT seq FROM sqlite_sequence WHERE name = 'queued_jobs') - :count ORDER BY id
+
 -- name: enqueue_one
 -- Store one job that is due: what most enqueues are. seq only says "ready", as above.
 -- Differs by necessity: no data-modifying CTE.

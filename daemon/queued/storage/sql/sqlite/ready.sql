@@ -17,8 +17,8 @@ SELECT queue, priority FROM lane
 -- Differs by necessity: no data-modifying CTE, so the picked rows rest in a table of the connection's own.
 DELETE FROM temp.picked;
 
-INSERT INTO temp.picked (seq, job_id, queue, priority, attempt)
-SELECT r.seq, r.job_id, r.queue, r.priority, r.attempt
+INSERT INTO temp.picked (seq, job_id, queue, priority, attempt, ties)
+SELECT r.seq, r.job_id, r.queue, r.priority, r.attempt, r.ties
 FROM (
   SELECT given.queue, given.priority, (
     SELECT min(h.seq) FROM queued.ready AS h WHERE h.queue = given.queue AND h.priority = given.priority
@@ -37,10 +37,10 @@ LIMIT :limit;
 
 DELETE FROM queued.ready WHERE seq IN (SELECT seq FROM temp.picked);
 
-INSERT INTO queued.claimed (job_id, lease, process_id, queue, priority, attempt)
-SELECT job_id, :lease + row_number() OVER (ORDER BY seq), :process_id, queue, priority, attempt FROM temp.picked;
+INSERT INTO queued.claimed (job_id, lease, process_id, queue, priority, attempt, ties)
+SELECT job_id, :lease + row_number() OVER (ORDER BY seq), :process_id, queue, priority, attempt, ties FROM temp.picked;
 
-SELECT j.id, c.lease, j.class_name, p.queue, p.priority, p.seq, p.attempt, j.arguments, j.options, j.enqueued_at,
+SELECT j.id, c.lease, j.class_name, p.queue, p.priority, p.seq, p.attempt, p.ties, j.arguments, j.options, j.enqueued_at,
   CASE WHEN p.attempt > 1 THEN (
     SELECT json_group_object(s.policy, s.spent) FROM (
       SELECT a.policy AS policy, count(*) AS spent FROM queued.attempts AS a
@@ -50,3 +50,11 @@ SELECT j.id, c.lease, j.class_name, p.queue, p.priority, p.seq, p.attempt, j.arg
 FROM temp.picked AS p
 CROSS JOIN queued.jobs AS j ON j.id = p.job_id
 CROSS JOIN queued.claimed AS c ON c.job_id = p.job_id
+
+-- name: put_many
+-- Make jobs with ties ready, to the right of all others.
+INSERT INTO queued.ready (job_id, queue, priority, attempt, ties)
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'), json_extract(value, '$[3]'),
+       json_extract(value, '$[4]')
+FROM json_each(:rows)
+RETURNING job_id, queue, priority, seq

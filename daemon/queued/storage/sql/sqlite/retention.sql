@@ -23,6 +23,12 @@ WHERE failed_at < {now} - CAST(:period * 1000000 AS INTEGER) AND :state = 'faile
 
 DELETE FROM queued.failed WHERE job_id IN (SELECT job_id FROM temp.picked);
 
+DELETE FROM queued.job_limits WHERE job_id IN (SELECT job_id FROM temp.picked);
+
+DELETE FROM queued.job_uniques WHERE job_id IN (SELECT job_id FROM temp.picked);
+
+DELETE FROM queued.job_rates WHERE job_id IN (SELECT job_id FROM temp.picked);
+
 DELETE FROM queued.attempts WHERE job_id IN (SELECT job_id FROM temp.picked);
 
 DELETE FROM queued.jobs WHERE id IN (SELECT job_id FROM temp.picked) RETURNING id

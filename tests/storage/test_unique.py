@@ -1,0 +1,195 @@
+"""Unique jobs: one of a key at a time, whoever enqueues at the same moment."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from queued.domain.jobs import NewJob, Outcome, Stored
+from queued.domain.limits import Limit
+from queued.domain.unique import Unique
+from queued.storage import adopt, claimed, operators, unique
+from queued.storage.store import Store
+from storage.conftest import Claimer, job
+from storage.limits import BOOM, HERE, check, rows
+
+
+def one(key: str = "k", on_conflict: str = "keep", until: str | None = "finish", **fields: object) -> NewJob:
+    period = fields.pop("period", None)
+    held = Unique(key, until, period, on_conflict)  # type: ignore[arg-type]
+    return NewJob("app.work", unique=held, **fields)  # type: ignore[arg-type]
+
+
+def finish(store: Store, *outcomes: Outcome) -> None:
+    with store.transaction() as session:
+        assert claimed.finish(session, outcomes, HERE).stale == []
+
+
+def ids(store: Store, table: str) -> list[int]:
+    return sorted(row["job_id"] for row in rows(store, table))
+
+
+def keys(store: Store) -> dict[str, int]:
+    return {row["key"]: row["job_id"] for row in rows(store, "unique_keys")}
+
+
+def test_a_second_job_of_a_key_is_not_stored_and_the_first_is_named(store: Store) -> None:
+    (first,) = store.enqueue([one()])
+    again = store.submit([one(), job(), one("other")])
+    assert again.ids[0] == first
+    assert again.notes == {0: "existing"}
+    assert len(rows(store, "jobs")) == len(rows(store, "ready")) == 3
+
+
+@pytest.mark.parametrize("kind", ["done", "discarded", "cancelled", "failed"])
+def test_the_key_is_free_when_the_job_has_ended_or_failed(store: Store, claimer: Claimer, kind: str) -> None:
+    (first,) = store.enqueue([one()])
+    (held,) = claimer.claim()
+    assert store.submit([one()]).notes == {0: "existing"}
+    finish(store, Outcome(first, held.lease, kind, failure=BOOM, ties=held.ties))  # type: ignore[arg-type]
+    assert keys(store) == {}
+    assert store.submit([one()]).notes == {}
+
+
+def test_a_retry_and_a_release_keep_the_key(store: Store, claimer: Claimer) -> None:
+    (first,) = store.enqueue([one()])
+    for kind, wait in (("released", 0.0), ("retry", 0.0), ("retry", 60.0)):
+        (held,) = claimer.claim()
+        finish(store, Outcome(first, held.lease, kind, failure=BOOM, wait=wait, ties=held.ties))  # type: ignore[arg-type]
+        assert store.submit([one()]).notes == {0: "existing"}
+
+
+def test_until_start_the_key_is_free_once_a_worker_has_the_job(store: Store, claimer: Claimer) -> None:
+    (first,) = store.enqueue([one(until="start")])
+    (held,) = claimer.claim()
+    with store.transaction() as session:
+        unique.started(session, [held.id])
+    (second,) = store.enqueue([one(until="start")])
+    assert second != first
+    # The end of the first one does not free the key of the second.
+    finish(store, Outcome(first, held.lease, "done", ties=held.ties))
+    assert keys(store) == {"k": second}
+
+
+def test_for_a_period_the_key_is_held_whatever_becomes_of_the_job(store: Store, claimer: Claimer) -> None:
+    (first,) = store.enqueue([one(until=None, period=0.3)])
+    (held,) = claimer.claim()
+    assert held.ties == 0
+    finish(store, Outcome(first, held.lease, "done"))
+    told = store.submit([one(until=None, period=0.3)])
+    assert (told.ids, told.notes) == ([first], {0: "existing"})
+    deadline = time.monotonic() + 5
+    while store.submit([one(until=None, period=0.3)]).notes:
+        assert time.monotonic() < deadline
+    time.sleep(0.35)
+    with store.transaction() as session:
+        assert unique.forget_lapsed(session) == 1
+
+
+@pytest.mark.parametrize("wait", [None, 60.0])
+def test_a_waiting_job_is_replaced_with_the_reason(store: Store, wait: float | None) -> None:
+    (first,) = store.enqueue([one(wait=wait)])
+    second = store.submit([one(on_conflict="replace", wait=wait)])
+    assert second.notes == {}
+    assert ids(store, "finished") == [first]
+    assert [row["error_class"] for row in rows(store, "attempts")] == ["queued.Replaced"]
+    assert keys(store) == {"k": second.ids[0]}
+    assert [row["job_id"] for row in rows(store, "job_uniques")] == second.ids
+
+
+def test_a_running_job_is_kept_and_not_replaced(store: Store, claimer: Claimer) -> None:
+    (first,) = store.enqueue([one()])
+    claimer.claim()
+    second = store.submit([one(on_conflict="replace")])
+    assert (second.ids, second.notes) == ([first], {0: "existing"})
+
+
+def test_a_blocked_job_is_replaced_and_a_ready_one_gives_its_slot_on(store: Store) -> None:
+    limit = (Limit("l", 1),)
+    first, blocked = store.enqueue([one("a", limits=limit), one("b", limits=limit)])
+    newer = store.submit([one("b", on_conflict="replace", limits=limit)])
+    assert newer.notes == {}
+    assert (ids(store, "blocked"), ids(store, "finished")) == (newer.ids, [blocked])
+    newest = store.submit([one("a", on_conflict="replace", limits=limit)])
+    assert ids(store, "finished") == [first, blocked]
+    assert (ids(store, "ready"), ids(store, "blocked")) == (newer.ids, newest.ids)
+    check(store, {"l": 1})
+    assert keys(store) == {"a": newest.ids[0], "b": newer.ids[0]}
+
+
+def test_in_one_batch_the_first_is_kept_or_the_last_replaces_the_others(store: Store) -> None:
+    kept = store.submit([one(), one(), job()])
+    assert kept.ids[0] == kept.ids[1]
+    assert kept.notes == {1: "existing"}
+    replaced = store.submit([one("r", "replace", queue="a"), one("r", "replace", queue="b")])
+    assert replaced.ids[0] == replaced.ids[1]
+    assert replaced.notes == {0: "existing"}
+    assert {row["queue"] for row in rows(store, "ready")} == {"default", "b"}
+
+
+def test_a_refused_job_leaves_nothing_behind(store: Store) -> None:
+    (first,) = store.enqueue([one()])
+    told = store.submit([one(on_conflict="raise", limits=(Limit("l", 1),))])
+    assert (told.ids, told.notes) == ([first], {0: "refused"})
+    assert [row["id"] for row in rows(store, "jobs")] == [first]
+    assert rows(store, "job_limits") == rows(store, "slots") == []
+
+
+def test_operators_free_the_key_and_a_retried_job_takes_it_again(store: Store, claimer: Claimer) -> None:
+    (first,) = store.enqueue([one()])
+    with store.transaction() as session:
+        operators.discard(session, [first])
+    assert keys(store) == {}
+    (second,) = store.enqueue([one()])
+    (held,) = claimer.claim()
+    finish(store, Outcome(second, held.lease, "failed", failure=BOOM, ties=held.ties))
+    with store.transaction() as session:
+        assert operators.retry(session, [second]).done == [second]
+    assert keys(store) == {"k": second}
+    assert ids(store, "ready") == [second]
+
+
+def test_a_job_discarded_by_its_limit_frees_its_key(store: Store) -> None:
+    limit = (Limit("l", 1, None, "discard"),)
+    store.enqueue([NewJob("app.holder", limits=limit)])
+    assert store.submit([one(limits=limit)]).notes == {0: "discarded"}
+    assert keys(store) == {}
+    assert rows(store, "job_uniques") == []
+
+
+def test_of_many_that_enqueue_at_the_same_moment_one_is_stored(store: Store, open_another: Callable[[], Store]) -> None:
+    for turn in range(10):
+        told: list[Stored] = []
+        together = threading.Barrier(4)
+
+        def enqueue(own: Store, key: str, told: list[Stored] = told, together: threading.Barrier = together) -> None:
+            own.backend.connection()
+            together.wait()
+            told.append(own.submit([one(key, wait=60.0)]))
+
+        threads = [threading.Thread(target=enqueue, args=(open_another(), f"k{turn}")) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(told) == 4
+        assert sum(not each.notes for each in told) == 1
+        assert len({each.ids[0] for each in told}) == 1
+    assert len(rows(store, "jobs")) == len(rows(store, "scheduled")) == 10
+
+
+def test_in_somebody_elses_transaction_keys_are_taken_and_waiting_jobs_replaced(store: Store) -> None:
+    connection = store.backend._open(store.settings.url) if store.dialect == "postgresql" else store.backend._open()  # type: ignore[union-attr,call-arg]
+    first, second = store.enqueue([one("a"), one("b", wait=60.0)])
+    connection.execute("BEGIN")
+    told = adopt.submit(connection, [one("a"), one("b", on_conflict="replace"), one("c")])
+    connection.execute("COMMIT")
+    connection.close()
+    assert told.ids[0] == first
+    assert told.notes == {0: "existing"}
+    assert ids(store, "finished") == [second]
+    assert keys(store) == {"a": first, "b": told.ids[1], "c": told.ids[2]}
+    assert ids(store, "ready") == [first, told.ids[1], told.ids[2]]
