@@ -85,6 +85,15 @@ def _set(reader: Reader, tree: Tree, path: str) -> Actors:
         if "recurring_tasks" in item:
             place = f"{path}dispatchers[{index}].recurring_tasks"
             tasks += recurring.from_setting(reader, item["recurring_tasks"], place, zone)
+    named: set[object] = set()
+    for index, worker in enumerate([] if workers is BROKEN else workers):
+        name = worker.get("name")
+        if isinstance(name, str) and name in named:
+            where = f"{path}workers[{index}].name"
+            reader.notes.problem(
+                reader.lines.get(where, 0), where, f'"{name}" is the name of another worker too; write another'
+            )
+        named.add(name)
     return Actors(
         workers=()
         if workers is BROKEN
