@@ -84,14 +84,19 @@ def _fatal(data: Mapping[str, Any]) -> str:
 
 def _recovered(data: Mapping[str, Any]) -> str:
     said = [f"{data['reason']}:"]
-    for key, words in (
-        ("crashed", "was running, runs again:"),
-        ("failed", "was running, has crashed too often and failed:"),
-        ("released", "ready again:"),
-        ("cancelled", "cancelled:"),
+    for key, one, more in (
+        ("crashed", "was running, runs again:", "were running, run again:"),
+        (
+            "failed",
+            "was running, has crashed too often and failed:",
+            "were running, have crashed too often and failed:",
+        ),
+        ("released", "ready again:", "ready again:"),
+        ("cancelled", "cancelled:", "cancelled:"),
     ):
         if data.get(key):
-            said.append(f"{_jobs(len(data[key]))} {words} {_ids(data[key])};")
+            count = len(data[key])
+            said.append(f"{_jobs(count)} {one if count == 1 else more} {_ids(data[key])};")
     return " ".join(said).rstrip(";")
 
 
@@ -124,6 +129,22 @@ def _moment(moment: datetime) -> str:
 def _synced(data: Mapping[str, Any]) -> str:
     parts = (f"{what} {', '.join(data[what])}" for what in ("added", "changed", "removed") if data[what])
     return f"Recurring tasks of the file: {'; '.join(parts)}"
+
+
+def _released(data: Mapping[str, Any]) -> str:
+    seconds = float(data.get("duration") or 0.0)
+    return f"{_job(data)} " + (
+        f"was cut short after {seconds:.1f} s, ready again" if seconds else "ready again, untouched"
+    )
+
+
+def _stale(data: Mapping[str, Any]) -> str:
+    ended = f"job={data['job_id']} ended here as {data['kind']}"
+    if data.get("doubtful"):
+        return (
+            f"{ended}; that was stored before the database was lost, or its lease {data['lease']} was given to another"
+        )
+    return f"{ended}, but its lease {data['lease']} had been given to another: refused"
 
 
 def _job_error(data: Mapping[str, Any]) -> str:
@@ -180,7 +201,7 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
     "reloaded": ("info", "Reloaded: every actor runs with the new configuration and code"),
     "reload_failed": ("error", "Not reloaded, everything runs on as before: {reason}"),
     # application and runners
-    "application_loaded": ("info", "Loaded the application (pid: {pid}, Python {python}, {jobs} kinds of job)"),
+    "application_loaded": ("info", "Loaded the application (pid: {pid}, Python {python}, kinds of job: {jobs})"),
     "application_failed": ("error", lambda data: f"The application does not load: {_error(data['error'])}"),
     "hook_failed": ("error", lambda data: f"Hook {data['hook']}: {_error(data['error'])}"),
     "runner_started": ("debug", "Started a runner (pid: {pid})"),
@@ -231,14 +252,11 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
     "job_failed": ("error", lambda data: f"{_job(data)} failed: {_job_error(data)}"),
     "job_retry": ("warning", _retried),
     "job_interrupted": ("warning", lambda data: f"{_job(data)} is told to end ({data['reason']})"),
-    "job_released": ("info", lambda data: f"{_job(data)} ready again, untouched"),
+    "job_released": ("info", _released),
     "job_discarded": ("warning", lambda data: f"{_job(data)} discarded: {_job_error(data)}"),
     "job_crashed": ("error", _crashed),
     "job_cancelled": ("info", lambda data: f"{_job(data)} cancelled"),
-    "stale_outcome": (
-        "warning",
-        "job={job_id} ended here as {kind}, but its lease {lease} had been given to another: refused",
-    ),
+    "stale_outcome": ("warning", _stale),
     "outcome_lost": ("error", lambda data: f"{_job(data)}: how it ended cannot be stored: {_error(data['error'])}"),
     "job_done": ("debug", lambda data: f"{_job(data)} done in {data['duration']:.3f} s"),
 }

@@ -20,7 +20,7 @@ from acceptance.load import Producer
 from acceptance.service import Service, kill
 
 #: Seconds of killing.
-CHAOS = 8.0
+CHAOS = 6.5
 
 
 @pytest.mark.parametrize("combination", ["sqlite-fork", "postgresql-fork", "postgresql-async"])

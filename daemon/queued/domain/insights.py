@@ -21,6 +21,8 @@ from queued.domain.queues import Selector
 COUNT_CAP = 100_000
 #: Seconds without a heartbeat after which a process counts as dead, unless the configuration says otherwise.
 ALIVE_THRESHOLD = 25.0
+#: Seconds that a due job may wait for a dispatcher: several times the usual polling interval.
+OVERDUE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,8 @@ class JobDetail:
     #: The error that a failed job stands on, else the one of its last attempt that did not end well.
     failure: Failure | None = None
     attempts: tuple[Attempt, ...] = ()
+    #: Whether a dispatcher is alive, without which a scheduled job waits also when it is due.
+    dispatched: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +198,8 @@ class Overview:
     oldest_ready_at: datetime | None
     queues: tuple[QueueInfo, ...]
     processes: tuple[ProcessInfo, ...]
+    #: Since when the longest due of the scheduled jobs is due; None while none is.
+    oldest_due_at: datetime | None = None
 
 
 Severity = Literal["problem", "warning"]
@@ -220,6 +226,10 @@ def diagnose(overview: Overview) -> list[Finding]:
         else:
             hint = "start the daemon: queued start"
         found.append(Finding("problem", f"no worker is alive{waiting}", hint))
+    overdue = (overview.now - overview.oldest_due_at).total_seconds() if overview.oldest_due_at else 0.0
+    if overdue > OVERDUE and not any(process.kind == "dispatcher" for process in alive):
+        text = f"no dispatcher is alive: scheduled jobs, retries among them, are due since {overdue:.0f} s and wait"
+        found.append(Finding("problem", text, "write dispatchers: [{}] in queue.yml, and start or reload the daemon"))
     for process in alive:
         state, error = process.application or ("", None)
         if state == "FATAL":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from queued.domain.errors import ConfigurationError
 from queued.domain.settings import SchedulerSettings, Settings, WorkerSettings
 from queued.domain.supervision import Limits, Place
 from queued.processes.dispatcher import Dispatcher
@@ -50,6 +51,13 @@ def has_scheduler(settings: Settings) -> bool:
     if settings.skip_recurring or settings.scheduler is None:
         return bool(settings.recurring) and not settings.skip_recurring
     return bool(settings.recurring) or settings.scheduler.dynamic_tasks_enabled
+
+
+def check_plan(settings: Settings) -> None:
+    """Raise ConfigurationError where the configuration has no place for anybody."""
+    if not plan_of(settings):
+        source = settings.source or "the configuration"
+        raise ConfigurationError(f"{source} asks for no actor: add workers or dispatchers")
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -112,6 +112,8 @@ class Outbox:
         self._ended: list[Ended] = []
         self._requests: list[Request] = []
         self._doubt: Stored | None = None
+        #: Ends that may have been stored already: the connection was lost before the answer came.
+        self._doubtful: set[tuple[int, int]] = set()
         self._since = 0.0
 
     def __len__(self) -> int:
@@ -198,8 +200,12 @@ class Outbox:
         now = time.monotonic()
         outcomes = [ended.outcome(now) for ended in batch]
         opened = self._store.statement() if claimed.is_plain(outcomes) else self._store.transaction()
-        with opened as session:
-            return claimed.finish(session, outcomes, self._worker)
+        try:
+            with opened as session:
+                return claimed.finish(session, outcomes, self._worker)
+        except DatabaseUnavailable:
+            self._doubtful.update((ended.job_id, ended.lease) for ended in batch)
+            raise
 
     def _tell(self, batch: Sequence[Ended], report: claimed.Report) -> None:
         self._announce(report.arrivals)
@@ -209,9 +215,11 @@ class Outbox:
                 job_id=stale.job_id,
                 lease=stale.lease,
                 kind=stale.kind,
+                doubtful=(stale.job_id, stale.lease) in self._doubtful,
                 process=self._worker.process_name,
             )
         refused = {(stale.job_id, stale.lease) for stale in report.stale}
+        self._doubtful.difference_update((ended.job_id, ended.lease) for ended in batch)
         for ended in batch:
             name = _EVENTS[ended.kind]
             if wanted(name) and (ended.job_id, ended.lease) not in refused:
