@@ -180,7 +180,7 @@ def test_after_the_death_of_the_supervisor_the_next_one_recovers_at_once(
         assert service.ledger.jobs("start")[job] == 1
     service.until(lambda: not any(is_alive(pid) for pid in orphans), "no process of the first daemon to be left")
     names = [name for name, *_ in registered(service.daemon.url)]
-    assert len(names) == 3, f"rows of the dead were left: {names}"
+    assert len(names) == 4, f"rows of the dead were left: {names}"
 
 
 @pytest.mark.parametrize("combination", COMBINATIONS)

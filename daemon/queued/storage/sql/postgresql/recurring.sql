@@ -11,9 +11,10 @@ ORDER BY t.due_at, t.key LIMIT 1 FOR UPDATE OF t SKIP LOCKED
 
 -- name: next_due
 -- Seconds until this owner's scheduler has something to do.
-SELECT extract(epoch FROM min(t.due_at) - {now})::float8 AS seconds
+SELECT min(CASE WHEN t.asked_at IS NOT NULL OR (t.due_at IS NULL AND t.problem IS NULL) THEN 0
+                ELSE extract(epoch FROM t.due_at - {now})::float8 END) AS seconds
 FROM queued.recurring_tasks AS t
-WHERE t.enabled AND t.paused_at IS NULL AND NOT t.key = ANY (:passed::text[])
+WHERE (t.asked_at IS NOT NULL OR (t.enabled AND t.paused_at IS NULL)) AND NOT t.key = ANY (:passed::text[])
   AND ((t.source = 'dynamic' AND :dynamic)
        OR EXISTS (SELECT 1 FROM queued.recurring_owners AS o WHERE o.task_key = t.key AND o.owner = :owner))
 

@@ -11,9 +11,10 @@ ORDER BY t.due_at, t.key LIMIT 1
 
 -- name: next_due
 -- Seconds until this owner's scheduler has something to do.
-SELECT (min(t.due_at) - {now}) / 1000000.0 AS seconds
+SELECT min(CASE WHEN t.asked_at IS NOT NULL OR (t.due_at IS NULL AND t.problem IS NULL) THEN 0
+                ELSE (t.due_at - {now}) / 1000000.0 END) AS seconds
 FROM queued.recurring_tasks AS t
-WHERE t.enabled AND t.paused_at IS NULL AND t.key NOT IN (SELECT value FROM json_each(:passed))
+WHERE (t.asked_at IS NOT NULL OR (t.enabled AND t.paused_at IS NULL)) AND t.key NOT IN (SELECT value FROM json_each(:passed))
   AND ((t.source = 'dynamic' AND :dynamic)
        OR EXISTS (SELECT 1 FROM queued.recurring_owners AS o WHERE o.task_key = t.key AND o.owner = :owner))
 
