@@ -68,7 +68,7 @@ def test_all_faults_of_a_file_are_told_at_once_in_the_order_of_lines(files: File
         ("workers: [{polling_interval: .nan}]", "workers[0].polling_interval: '.nan' is not a length of time"),
         ("workers: [{polling_interval: '1'}]", "workers[0].polling_interval: '1' is text; write 1 without quotes"),
         ("workers: [{queues: 'fo*o'}]", "workers[0].queues: 'fo*o' has a * that is not at its end"),
-        ("workers: [{queues: []}]", "workers[0].queues: names no queue; write names, or \"*\" for all of them"),
+        ("workers: [{queues: []}]", 'workers[0].queues: names no queue; write names, or "*" for all of them'),
         ("workers: [{queues: ','}]", "workers[0].queues: names no queue"),
         ("workers: [{name: a}, {name: b}, {name: a}]", 'workers[2].name: "a" is the name of another worker too'),
         ("workers: [{queues: [[a]]}]", "workers[0].queues[0]: is a list; write text or list of texts"),
