@@ -91,7 +91,7 @@ def test_a_missing_section_or_file_is_exit_code_78(directory: Path) -> None:
 
 def test_check_refuses_what_start_would_refuse(directory: Path) -> None:
     for text, told in (
-        ("  database: sqlite:///queue.sqlite3\n  scheduler: {}\n", "asks for no actor"),
+        ("  database: sqlite:///queue.sqlite3\n  scheduler: {dynamic_tasks_enabled: no}\n", "asks for no actor"),
         ("  database: postgresql://host/db?sslmoode=require\n", "its parameter sslmoode is unknown"),
         ("  database: postgresql://host:notaport/db\n", "the port in the database URL is not a number"),
         ("  database: postgresql://me:sec%ret@host/db\n", "write %xx for special characters"),
