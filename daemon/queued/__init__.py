@@ -51,6 +51,9 @@ if TYPE_CHECKING:
     from queued.client.route import configure as configure
     from queued.client.sending import aenqueue_many as aenqueue_many
     from queued.client.sending import enqueue_many as enqueue_many
+    from queued.client.step import Step as Step
+    from queued.client.step import progress as progress
+    from queued.client.step import step as step
     from queued.domain.errors import ArgumentError as ArgumentError
     from queued.domain.errors import ConfigurationError as ConfigurationError
     from queued.domain.errors import DatabaseError as DatabaseError
@@ -63,6 +66,8 @@ if TYPE_CHECKING:
     from queued.domain.errors import JobTimedOut as JobTimedOut
     from queued.domain.errors import QueuedError as QueuedError
     from queued.domain.errors import SchemaTooNew as SchemaTooNew
+    from queued.domain.errors import StepError as StepError
+    from queued.domain.errors import StepsChanged as StepsChanged
     from queued.domain.errors import UnknownJob as UnknownJob
 
     after_discard = _everywhere.after_discard
@@ -93,9 +98,10 @@ _NAMES: dict[str, str] = {
     "queued.client.policies": "discard_on retry_on",
     "queued.client.route": "configure",
     "queued.client.sending": "aenqueue_many enqueue_many",
+    "queued.client.step": "Step progress step",
     "queued.domain.errors": (
         "ArgumentError ConfigurationError DatabaseError DatabaseMisconfigured DatabaseUnavailable EnqueueError JobCancelled "
-        "JobCrashed JobFailed JobTimedOut QueuedError SchemaTooNew UnknownJob"
+        "JobCrashed JobFailed JobTimedOut QueuedError SchemaTooNew StepError StepsChanged UnknownJob"
     ),
 }
 _PLACES = {name: place for place, names in _NAMES.items() for name in names.split()}

@@ -201,6 +201,10 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
         "warning",
         "job={job_id} ended here as {kind}, but its lease {lease} had been given to another: refused",
     ),
+    "checkpoint_lost": (
+        "warning",
+        lambda data: f"{_job(data)}: how far it has come cannot be stored: {_error(data['error'])}",
+    ),
     "outcome_lost": ("error", lambda data: f"{_job(data)}: how it ended cannot be stored: {_error(data['error'])}"),
     "job_done": ("debug", lambda data: f"{_job(data)} done in {data['duration']:.3f} s"),
 }

@@ -12,6 +12,11 @@ class RecordingPort:
 
     def __init__(self) -> None:
         self.jobs: list[dict[str, Any]] = []
+        self.watched: dict[tuple[int, int], Any] = {}
+        self.saved: list[dict[str, Any]] = []
+        self.asked = 0
+        self.stop_after: int | None = None
+        self.ours = True
 
     def enqueue(self, jobs: list[dict[str, Any]]) -> list[int]:
         """Take the jobs, answer ids from 1000 on."""
@@ -20,8 +25,18 @@ class RecordingPort:
         return list(range(first, first + len(jobs)))
 
     def stopping(self) -> bool:
-        """Never."""
-        return False
+        """Once `stop_after` has been asked that often."""
+        self.asked += 1
+        return self.stop_after is not None and self.asked > self.stop_after
+
+    def watch(self, key: tuple[int, int], steps: Any) -> None:
+        """Take the attempt's steps."""
+        self.watched[key] = steps
+
+    def save(self, key: tuple[int, int]) -> bool:
+        """Store the state that the attempt is in."""
+        self.saved.append(self.watched[key].state())
+        return self.ours
 
 
 def delivery(job: queued.Job[..., Any] | str, *args: Any, **fields: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import pytest
 from queued.domain.errors import DatabaseMisconfigured, DatabaseUnavailable, SchemaTooNew
 from queued.domain.jobs import NewJob
 from queued.domain.settings import DatabaseSettings
+from queued.storage.sql import migrations
 from queued.storage.store import Store, open_store
 
 
@@ -38,7 +39,7 @@ def test_many_may_migrate_an_empty_database_at_once(open_another: Callable[[], S
     for thread in threads:
         thread.join()
     assert errors == []
-    assert sorted(map(len, applied)) == [0, 0, 0, 0, 0, 1]
+    assert sorted(map(len, applied)) == [0, 0, 0, 0, 0, len(migrations("sqlite"))]
 
 
 def test_without_a_schema_the_remedy_is_named(open_another: Callable[[], Store]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
+from queued.client.steps import StepsPort
 from queued.domain.errors import ConfigurationError
 from queued.domain.jobs import NewJob
 
@@ -16,14 +17,11 @@ if TYPE_CHECKING:
     from queued.storage.store import Store
 
 
-class Port(Protocol):
+class Port(StepsPort, Protocol):
     """The runner's way to the worker, which has the database."""
 
     def enqueue(self, jobs: list[dict[str, Any]]) -> list[int]:
         """Store jobs now; their ids."""
-
-    def stopping(self) -> bool:
-        """Whether the worker is about to stop."""
 
 
 class Sink(Protocol):

@@ -7,19 +7,21 @@ that the database cannot hold must not hold up the others: then each goes alone,
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from queued.domain.errors import DatabaseError, DatabaseUnavailable
-from queued.domain.jobs import OUTCOME_KINDS, Arrival, Failure, NewJob, Outcome, OutcomeKind
+from queued.domain.jobs import OUTCOME_KINDS, Arrival, Checkpoint, Failure, NewJob, Outcome, OutcomeKind
 from queued.processes.outage import AWAY
-from queued.storage import claimed, jobs
+from queued.storage import checkpoints, claimed, jobs
 from queued.storage.store import Store
 from queued.telemetry import emit, wanted
 
 #: Seconds that an outcome waits for company, and how many go at once without waiting.
 LINGER, FULL = 0.003, 256
+#: Seconds that a checkpoint waits for company. Runners send those of a job ten times a second.
+CHECKPOINT_LINGER = 0.02
 #: The event that tells of each kind of end.
 _EVENTS = {kind: f"job_{kind}" for kind in OUTCOME_KINDS}
 
@@ -30,6 +32,15 @@ class Request:
 
     number: int
     jobs: tuple[NewJob, ...]
+    station: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """A job's wish to know its checkpoint stored; the runner waits for the answer."""
+
+    number: int
+    key: tuple[int, int]
     station: Any
 
 
@@ -49,6 +60,7 @@ class Ended:
     queue: str | None = None
     priority: int | None = None
     enqueue: tuple[NewJob, ...] = ()
+    checkpoint: Checkpoint | None = None
 
     def outcome(self, now: float) -> Outcome:
         """What the database is told."""
@@ -64,6 +76,7 @@ class Ended:
             self.queue,
             self.priority,
             self.enqueue,
+            self.checkpoint,
         )
 
     def frame(self) -> dict[str, Any]:
@@ -89,7 +102,22 @@ class Ended:
                 {**asdict(job), "run_at": None if job.run_at is None else job.run_at.timestamp()}
                 for job in self.enqueue
             ],
+            "checkpoint": None if self.checkpoint is None else state_of(self.checkpoint),
         }
+
+
+def state_of(checkpoint: Checkpoint) -> dict[str, Any]:
+    """A checkpoint as a runner tells it."""
+    told = None if checkpoint.done is None else [checkpoint.done, checkpoint.total, checkpoint.message]
+    return {"steps": checkpoint.steps, "progress": told}
+
+
+def checkpoint_of(frame: Mapping[str, Any], state: Mapping[str, Any] | None) -> Checkpoint | None:
+    """What a runner said of how far the attempt that `frame` names has come."""
+    if state is None:
+        return None
+    done, total, message = state.get("progress") or (None, None, None)
+    return Checkpoint(frame["id"], frame["lease"], state.get("steps"), done, total, message)
 
 
 class Outbox:
@@ -101,10 +129,13 @@ class Outbox:
         self._announce = announce
         self._ended: list[Ended] = []
         self._requests: list[Request] = []
+        self._checkpoints: dict[tuple[int, int], Checkpoint] = {}
+        self._saves: list[Save] = []
         self._since = 0.0
+        self._moved_at = 0.0
 
     def __len__(self) -> int:
-        return len(self._ended) + len(self._requests)
+        return len(self._ended) + len(self._requests) + len(self._checkpoints) + len(self._saves)
 
     def untold(self) -> list[Ended]:
         """The outcomes that are not stored yet."""
@@ -115,7 +146,10 @@ class Outbox:
         return {(ended.job_id, ended.lease) for ended in self._ended}
 
     def add(self, ended: Ended) -> None:
-        """An attempt has ended."""
+        """An attempt has ended. Its last checkpoint goes with it."""
+        if self._checkpoints:
+            last = self._checkpoints.pop((ended.job_id, ended.lease), None)
+            ended.checkpoint = ended.checkpoint or last
         if not self._ended:
             self._since = time.monotonic()
         self._ended.append(ended)
@@ -124,21 +158,75 @@ class Outbox:
         """A job wants to enqueue others."""
         self._requests.append(request)
 
+    def checkpoint(self, checkpoint: Checkpoint, save: Save | None = None) -> None:
+        """A job has come this far; only the latest of an attempt is kept. With `save` its runner waits until it is stored."""
+        if not self._checkpoints:
+            self._moved_at = time.monotonic()
+        self._checkpoints[checkpoint.job_id, checkpoint.lease] = checkpoint
+        if save is not None:
+            self._saves.append(save)
+
     def drop_requests(self, station: Any) -> None:
-        """The runner that asked is gone. Nobody was told that these were stored, and they are not."""
+        """The runner that asked is gone. Nobody was told that these were stored, and they are not; its checkpoints are kept."""
+        self._saves = [save for save in self._saves if save.station is not station]
         self._requests = [request for request in self._requests if request.station is not station]
 
     def rest(self, now: float) -> float | None:
         """Seconds until something must be stored; None when there is nothing."""
-        if self._requests or len(self._ended) >= FULL:
+        if self._requests or self._saves or len(self._ended) >= FULL:
             return 0.0
-        return max(0.0, self._since + LINGER - now) if self._ended else None
+        if self._ended:
+            return max(0.0, self._since + LINGER - now)
+        return max(0.0, self._moved_at + CHECKPOINT_LINGER - now) if self._checkpoints else None
 
     def flush(self) -> None:
         """Store all of it. Raises what `AWAY` names, and then nothing is lost."""
+        self.store_checkpoints()
         self._store_requests()
         while self._ended:
             self._store_outcomes()
+
+    # checkpoints
+
+    def store_checkpoints(self) -> None:
+        """Store how far jobs have come, and tell those that wait for it. Must come before the claims are given up."""
+        if not self._checkpoints and not self._saves:
+            return
+        given = list(self._checkpoints.values())
+        try:
+            held = self._save(given)
+        except AWAY:
+            raise
+        except DatabaseError:
+            held = self._save_singly(given)
+        self._checkpoints.clear()
+        saves, self._saves = self._saves, []
+        for save in saves:
+            if isinstance(held.get(save.key), str):
+                answer = {"t": "refused", "r": save.number, "message": held[save.key]}
+            else:
+                answer = {"t": "stored", "r": save.number, "ids": [save.key[0]] if save.key in held else []}
+            save.station.runner.send(answer)
+
+    def _save(self, given: Sequence[Checkpoint]) -> dict[tuple[int, int], str | None]:
+        """The attempts whose checkpoint is stored; those that are missing are no longer ours."""
+        # Progress is for people to look at, and may be lost with the power.
+        with self._store.statement(durable=any(one.steps is not None for one in given)) as session:
+            held = checkpoints.save(session, given)
+        return {(one.job_id, one.lease): None for one in given if one.job_id in held}
+
+    def _save_singly(self, given: Sequence[Checkpoint]) -> dict[tuple[int, int], str | None]:
+        """One that the database cannot hold does not keep it from the others; its job is told, if it waits to hear."""
+        held: dict[tuple[int, int], str | None] = {}
+        for one in given:
+            try:
+                held |= self._save([one])
+            except AWAY:
+                raise
+            except DatabaseError as own:
+                held[one.job_id, one.lease] = str(own)
+                emit("checkpoint_lost", job_id=one.job_id, error=str(own), process=self._worker.process_name)
+        return held
 
     # outcomes
 

@@ -22,7 +22,7 @@ from queued.domain.settings import Settings, WorkerSettings
 from queued.processes import slots
 from queued.processes.identity import hostname
 from queued.processes.outage import AWAY
-from queued.processes.outbox import Ended, Outbox, Request
+from queued.processes.outbox import Ended, Outbox, Request, Save, checkpoint_of
 from queued.processes.role import Role
 from queued.processes.runner_process import RunnerGone
 from queued.processes.slots import Slot
@@ -226,6 +226,8 @@ class Worker(Role):
             )
         elif kind == "enqueue":
             self._outbox.request(Request(frame["r"], tuple(new_job(job) for job in frame["jobs"]), station))
+        elif kind == "checkpoint":
+            self._moved(station, frame)
         elif kind == "recalled":
             station.recalled()
             for job_id, lease in frame["jobs"]:
@@ -240,6 +242,12 @@ class Worker(Role):
         duration = max(0.0, frame["end"] - frame["start"])
         self._pace.observe(duration)
         self._outbox.add(ended(delivery.job, frame, duration))
+
+    def _moved(self, station: Station, frame: Mapping[str, Any]) -> None:
+        key = (frame["id"], frame["lease"])
+        checkpoint = checkpoint_of(frame, frame["state"])
+        if key in station.deliveries and checkpoint is not None:  # else its fate is settled, and nobody waits
+            self._outbox.checkpoint(checkpoint, Save(frame["r"], key, station) if "r" in frame else None)
 
     def _give_back(self, delivery: Delivery, now: float) -> None:
         kind = "cancelled" if delivery.cancel_wanted else "released"
@@ -403,6 +411,7 @@ class Worker(Role):
     def _store_crashes(self) -> None:
         if not self._crashed:
             return
+        self._outbox.store_checkpoints()
         worker = claimed.Worker(hostname(), self.name)
         while self._crashed:
             delivery, reason = self._crashed[0]
@@ -693,6 +702,7 @@ def ended(job: ClaimedJob, frame: Mapping[str, Any], duration: float) -> Ended:
         frame.get("queue"),
         frame.get("priority"),
         tuple(new_job(item) for item in frame.get("enqueue") or ()),
+        checkpoint_of(frame, frame.get("checkpoint")),
     )
 
 

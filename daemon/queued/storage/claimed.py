@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from queued.domain.jobs import Arrival, Failure, Outcome
+from queued.storage import checkpoints, ready
 from queued.storage import jobs as jobs_table
-from queued.storage import ready
 from queued.storage.session import Row, Session
 
 #: The retry policy under which crashes are counted.
@@ -51,7 +51,10 @@ class Worker:
 
 def is_plain(outcomes: Iterable[Outcome]) -> bool:
     """Whether `finish` needs one statement only for these outcomes."""
-    return all(outcome.kind in END_STATES and outcome.failure is None and not outcome.enqueue for outcome in outcomes)
+    return all(
+        outcome.kind in END_STATES and outcome.failure is None and not outcome.enqueue and outcome.checkpoint is None
+        for outcome in outcomes
+    )
 
 
 def finish(session: Session, outcomes: Sequence[Outcome], worker: Worker) -> Report:
@@ -63,6 +66,8 @@ def finish(session: Session, outcomes: Sequence[Outcome], worker: Worker) -> Rep
     if is_plain(outcomes):
         _end(session, outcomes, worker, report)
         return report
+    # Before the claims are gone: a checkpoint counts while its lease holds.
+    checkpoints.save(session, [outcome.checkpoint for outcome in outcomes if outcome.checkpoint is not None])
     _end(session, [outcome for outcome in outcomes if outcome.kind in END_STATES], worker, report)
     released = [outcome for outcome in outcomes if outcome.kind == "released"]
     if released:

@@ -62,6 +62,7 @@ def claim(
                 row["options"],
                 row["enqueued_at"],
                 json.loads(row["counters"]) if row["counters"] else {},
+                row["steps"],
             )
         )
     return claimed, {Lane(*lane): seq for lane, seq in last.items()}

@@ -11,6 +11,8 @@ DELETE FROM queued.finished WHERE job_id IN (SELECT job_id FROM temp.picked);
 
 DELETE FROM queued.attempts WHERE job_id IN (SELECT job_id FROM temp.picked);
 
+DELETE FROM queued.checkpoints WHERE job_id IN (SELECT job_id FROM temp.picked);
+
 DELETE FROM queued.jobs WHERE id IN (SELECT job_id FROM temp.picked) RETURNING id
 
 -- name: failed
@@ -24,5 +26,7 @@ WHERE failed_at < {now} - CAST(:period * 1000000 AS INTEGER) AND :state = 'faile
 DELETE FROM queued.failed WHERE job_id IN (SELECT job_id FROM temp.picked);
 
 DELETE FROM queued.attempts WHERE job_id IN (SELECT job_id FROM temp.picked);
+
+DELETE FROM queued.checkpoints WHERE job_id IN (SELECT job_id FROM temp.picked);
 
 DELETE FROM queued.jobs WHERE id IN (SELECT job_id FROM temp.picked) RETURNING id
