@@ -82,14 +82,19 @@ def _fatal(data: Mapping[str, Any]) -> str:
 
 def _recovered(data: Mapping[str, Any]) -> str:
     said = [f"{data['reason']}:"]
-    for key, words in (
-        ("crashed", "was running, runs again:"),
-        ("failed", "was running, has crashed too often and failed:"),
-        ("released", "ready again:"),
-        ("cancelled", "cancelled:"),
+    for key, one, more in (
+        ("crashed", "was running, runs again:", "were running, run again:"),
+        (
+            "failed",
+            "was running, has crashed too often and failed:",
+            "were running, have crashed too often and failed:",
+        ),
+        ("released", "ready again:", "ready again:"),
+        ("cancelled", "cancelled:", "cancelled:"),
     ):
         if data.get(key):
-            said.append(f"{_jobs(len(data[key]))} {words} {_ids(data[key])};")
+            count = len(data[key])
+            said.append(f"{_jobs(count)} {one if count == 1 else more} {_ids(data[key])};")
     return " ".join(said).rstrip(";")
 
 
@@ -169,7 +174,7 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
     "reloaded": ("info", "Reloaded: every actor runs with the new configuration and code"),
     "reload_failed": ("error", "Not reloaded, everything runs on as before: {reason}"),
     # application and runners
-    "application_loaded": ("info", "Loaded the application (pid: {pid}, Python {python}, {jobs} kinds of job)"),
+    "application_loaded": ("info", "Loaded the application (pid: {pid}, Python {python}, kinds of job: {jobs})"),
     "application_failed": ("error", lambda data: f"The application does not load: {_error(data['error'])}"),
     "hook_failed": ("error", lambda data: f"Hook {data['hook']}: {_error(data['error'])}"),
     "runner_started": ("debug", "Started a runner (pid: {pid})"),

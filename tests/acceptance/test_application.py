@@ -127,6 +127,8 @@ def test_an_application_that_does_not_load_is_fatal_its_jobs_wait_and_a_repair_h
     assert service.processes() == {}
     status = service.daemon.queuectl("status")
     assert status.returncode == 3, status.stdout
+    assert "FATAL" in status.stdout
+    assert "no such printer" in status.stdout
     broken.module.write_text(SOURCE.format(value=5))
     service.daemon.signal(signal.SIGHUP)
     service.wait(job)

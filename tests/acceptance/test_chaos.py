@@ -1,13 +1,18 @@
-"""Processes are killed at random while jobs flow. The ledger says what ran; only a kill may have made it run twice."""
+"""Processes and connections are killed at random while jobs flow. The ledger says what ran, and how often.
+
+Only the death of the process that ran a job may have made it run twice.
+"""
 
 from __future__ import annotations
 
 import random
+import re
 import signal
 import time
 from pathlib import Path
 from types import ModuleType
 
+import psycopg
 import pytest
 
 from acceptance.conftest import Serve
@@ -15,7 +20,7 @@ from acceptance.load import Producer
 from acceptance.service import Service, kill
 
 #: Seconds of killing.
-CHAOS = 8.0
+CHAOS = 6.5
 
 
 @pytest.mark.parametrize("combination", ["sqlite-fork", "postgresql-fork", "postgresql-async"])
@@ -55,7 +60,7 @@ def test_random_kills_lose_nothing_and_repeat_only_what_they_hit(
 
 
 class Killer:
-    """Kills runners and, in fork mode, workers, and remembers which runners that took."""
+    """Kills runners, the loaded application, connections and, in fork mode, workers; remembers which runners that took."""
 
     def __init__(self, service: Service, chance: random.Random, *, workers: bool) -> None:
         self.killed: set[int] = set()
@@ -64,19 +69,40 @@ class Killer:
         self._workers = workers
 
     def work(self, seconds: float) -> None:
-        """Kill a runner several times a second, and a worker every three."""
+        """Kill a runner or a connection several times a second, now and then something larger."""
         end = time.monotonic() + seconds
-        worker_at = time.monotonic() + 2.0
+        larger = [self._kill_application, self._kill_worker if self._workers else self._kill_application]
+        larger_at = time.monotonic() + 2.0
         while time.monotonic() < end:
-            time.sleep(self._chance.uniform(0.1, 0.6))
-            if self._workers and time.monotonic() > worker_at:
-                worker_at += 3.0
-                self._kill_worker()
+            time.sleep(self._chance.uniform(0.05, 0.5))
+            if time.monotonic() > larger_at:
+                larger_at += 2.0
+                larger.reverse()
+                larger[0]()
+            elif self._service.url.startswith("postgresql") and self._chance.random() < 0.3:
+                self._kill_connection()
             else:
                 self._kill_runner()
 
+    def _kill_connection(self) -> None:
+        with psycopg.connect(self._service.url, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+                "AND application_name ~ '^queued (worker|dispatcher|supervisor)' ORDER BY random() LIMIT 1"
+            )
+
+    def _kill_application(self) -> None:
+        # Its runners cannot outlive it; they are counted while it stands still and can make no others.
+        said = re.findall(r"Loaded the application \(pid: (\d+),", self._service.daemon.log())
+        kill(int(said[-1]), signal.SIGSTOP)
+        self.killed.update(self._all_runners())
+        kill(int(said[-1]))
+
+    def _all_runners(self) -> list[int]:
+        return [pid for name in self._service.processes() for pid in self.runners_of(name)]
+
     def _kill_runner(self) -> None:
-        runners = [pid for name in self._service.processes() for pid in self.runners_of(name)]
+        runners = self._all_runners()
         if runners:
             pid = self._chance.choice(runners)
             self.killed.add(pid)

@@ -58,6 +58,31 @@ def test_a_restart_of_the_database_under_load_loses_nothing(
     assert service.daemon.processes() == []
 
 
+def test_a_stop_while_the_database_is_away_ends_in_time_and_loses_no_end(
+    serve: Serve, work: ModuleType, postgresql_server: PostgreSQLServer, postgresql_url: str, mode: str
+) -> None:
+    service = serve(
+        postgresql_url, mode=mode, workers=[{"threads": 1, "polling_interval": 0.1}], settings={"shutdown_timeout": 1}
+    )
+    job, waiting = service.enqueue(work.note.bind(seconds=0.7), work.note.bind())
+    service.started(job)
+    service.close()
+    postgresql_server.stop()
+    try:
+        service.ledger.wait_for("end", 1, job)
+        began = time.monotonic()
+        service.daemon.stop()
+        assert time.monotonic() - began < 10
+        assert service.daemon.processes() == []
+    finally:
+        postgresql_server.start()
+    service.daemon.start()
+    service.wait_all([job, waiting])
+    # How the job had ended was written down beside the database, and the next daemon found it.
+    assert service.ledger.jobs("start") == {job: 1, waiting: 1}
+    assert "Traceback" not in service.daemon.log()
+
+
 @pytest.mark.parametrize("what", ["a claim", "an end"])
 def test_an_answer_of_the_database_that_is_lost_on_its_way_loses_no_job(
     serve: Serve, work: ModuleType, postgresql_server: PostgreSQLServer, postgresql_url: str, mode: str, what: str
@@ -86,6 +111,27 @@ def test_an_answer_of_the_database_that_is_lost_on_its_way_loses_no_job(
         direct.wait(after)
         assert service.ledger.jobs("start")[job] == 1
         assert direct.job(job).attempt == 1
+        assert service.daemon.stop() == 0
+        direct.close()
+
+
+def test_what_a_job_enqueues_is_stored_once_also_when_the_answer_to_the_commit_is_lost(
+    serve: Serve, work: ModuleType, postgresql_server: PostgreSQLServer, postgresql_url: str
+) -> None:
+    with Line(postgresql_server.port) as line:
+        url = postgresql_url.replace(f":{postgresql_server.port}/", f":{line.port}/")
+        service = serve(url, mode="fork", database={"wake": False})
+        direct = Service(service.daemon, service.ledger, url=postgresql_url)
+        line.lose_the_answer_to(b"INSERT INTO queued.jobs", b"COMMIT")
+        [job] = direct.enqueue(work.parent.bind(1))
+        direct.until(lambda: len(direct.jobs()) == 2, "the new job to be stored")
+        time.sleep(0.1)
+        assert service.ledger.entries("enqueued", job) == [], "the answer was not lost"
+        line.cut()
+        direct.wait(job)
+        [told] = service.ledger.entries("enqueued", job)
+        direct.wait_all(told["children"])
+        assert sorted(direct.jobs()) == sorted([job, *told["children"]])
         assert service.daemon.stop() == 0
         direct.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import selectors
 import socket
 import threading
+from collections import Counter
 
 
 class Line:
@@ -17,7 +18,8 @@ class Line:
         self._pairs: dict[socket.socket, tuple[socket.socket, bool]] = {}
         self._lock = threading.Lock()
         self._deaf: set[socket.socket] = set()
-        self._words: bytes | None = None
+        self._words: tuple[bytes, ...] = ()
+        self._said: Counter[socket.socket] = Counter()
         self._going = True
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -37,10 +39,11 @@ class Line:
         self.cut()
         self._listener.close()
 
-    def lose_the_answer_to(self, words: bytes) -> None:
-        """The next statement with these words arrives; on its connection nothing comes back any more."""
+    def lose_the_answer_to(self, *words: bytes) -> None:
+        """A connection that says all these words, one statement after the other, hears nothing more after the last."""
         with self._lock:
             self._words = words
+            self._said.clear()
 
     def cut(self) -> None:
         """End every connection; new ones are whole."""
@@ -49,7 +52,7 @@ class Line:
                 if end in self._pairs:
                     self._drop(end)
             self._deaf.clear()
-            self._words = None
+            self._words = ()
 
     def _run(self) -> None:
         while self._going:
@@ -77,9 +80,11 @@ class Line:
         other, is_server = self._pairs[end]
         try:
             data = end.recv(65536)
-            if not is_server and self._words is not None and self._words in data:
-                self._words = None
-                self._deaf.add(other)
+            if not is_server and self._words and self._words[self._said[end]] in data:
+                self._said[end] += 1
+                if self._said[end] == len(self._words):
+                    self._words = ()
+                    self._deaf.add(other)
             if data and end not in self._deaf:
                 other.sendall(data)
         except OSError:

@@ -7,21 +7,20 @@ that the database cannot hold must not hold up the others: then each goes alone,
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from queued.domain.errors import DatabaseError, DatabaseUnavailable
 from queued.domain.jobs import OUTCOME_KINDS, Arrival, Checkpoint, Failure, NewJob, Outcome, OutcomeKind
+from queued.processes.checkpoints import Checkpoints, state_of
 from queued.processes.outage import AWAY
-from queued.storage import checkpoints, claimed, jobs
+from queued.storage import claimed, jobs
 from queued.storage.store import Store
 from queued.telemetry import emit, wanted
 
 #: Seconds that an outcome waits for company, and how many go at once without waiting.
 LINGER, FULL = 0.003, 256
-#: Seconds that a checkpoint waits for company. Runners send those of a job ten times a second.
-CHECKPOINT_LINGER = 0.02
 #: The event that tells of each kind of end.
 _EVENTS = {kind: f"job_{kind}" for kind in OUTCOME_KINDS}
 
@@ -36,12 +35,13 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Save:
-    """A job's wish to know its checkpoint stored; the runner waits for the answer."""
+class Stored:
+    """Requests whose jobs were stored, and the transaction on PostgreSQL that did it."""
 
-    number: int
-    key: tuple[int, int]
-    station: Any
+    requests: tuple[Request, ...]
+    ids: list[int]
+    arrivals: list[Arrival]
+    transaction: str | None
 
 
 @dataclass(slots=True)  # not frozen: that would treble the price of making one, and one is made for each job
@@ -106,20 +106,6 @@ class Ended:
         }
 
 
-def state_of(checkpoint: Checkpoint) -> dict[str, Any]:
-    """A checkpoint as a runner tells it."""
-    told = None if checkpoint.done is None else [checkpoint.done, checkpoint.total, checkpoint.message]
-    return {"steps": checkpoint.steps, "progress": told}
-
-
-def checkpoint_of(frame: Mapping[str, Any], state: Mapping[str, Any] | None) -> Checkpoint | None:
-    """What a runner said of how far the attempt that `frame` names has come."""
-    if state is None:
-        return None
-    done, total, message = state.get("progress") or (None, None, None)
-    return Checkpoint(frame["id"], frame["lease"], state.get("steps"), done, total, message)
-
-
 class Outbox:
     """Outcomes and requests of one worker on their way to the database. `announce` is told of the work that comes of them."""
 
@@ -129,13 +115,15 @@ class Outbox:
         self._announce = announce
         self._ended: list[Ended] = []
         self._requests: list[Request] = []
-        self._checkpoints: dict[tuple[int, int], Checkpoint] = {}
-        self._saves: list[Save] = []
+        #: How far jobs have come that go on.
+        self.checkpoints = Checkpoints(store, worker.process_name)
+        self._doubt: Stored | None = None
+        #: Ends that may have been stored already: the connection was lost before the answer came.
+        self._doubtful: set[tuple[int, int]] = set()
         self._since = 0.0
-        self._moved_at = 0.0
 
     def __len__(self) -> int:
-        return len(self._ended) + len(self._requests) + len(self._checkpoints) + len(self._saves)
+        return len(self._ended) + len(self._requests) + len(self.checkpoints)
 
     def untold(self) -> list[Ended]:
         """The outcomes that are not stored yet."""
@@ -146,10 +134,9 @@ class Outbox:
         return {(ended.job_id, ended.lease) for ended in self._ended}
 
     def add(self, ended: Ended) -> None:
-        """An attempt has ended. Its last checkpoint goes with it."""
-        if self._checkpoints:
-            last = self._checkpoints.pop((ended.job_id, ended.lease), None)
-            ended.checkpoint = ended.checkpoint or last
+        """An attempt has ended. How far it came goes with that."""
+        last = self.checkpoints.take((ended.job_id, ended.lease))
+        ended.checkpoint = ended.checkpoint or last
         if not self._ended:
             self._since = time.monotonic()
         self._ended.append(ended)
@@ -158,75 +145,27 @@ class Outbox:
         """A job wants to enqueue others."""
         self._requests.append(request)
 
-    def checkpoint(self, checkpoint: Checkpoint, save: Save | None = None) -> None:
-        """A job has come this far; only the latest of an attempt is kept. With `save` its runner waits until it is stored."""
-        if not self._checkpoints:
-            self._moved_at = time.monotonic()
-        self._checkpoints[checkpoint.job_id, checkpoint.lease] = checkpoint
-        if save is not None:
-            self._saves.append(save)
-
     def drop_requests(self, station: Any) -> None:
-        """The runner that asked is gone. Nobody was told that these were stored, and they are not; its checkpoints are kept."""
-        self._saves = [save for save in self._saves if save.station is not station]
+        """The runner that asked is gone. Nobody was told that these were stored, and they are not."""
+        self.checkpoints.drop_saves(station)
         self._requests = [request for request in self._requests if request.station is not station]
 
     def rest(self, now: float) -> float | None:
         """Seconds until something must be stored; None when there is nothing."""
-        if self._requests or self._saves or len(self._ended) >= FULL:
+        if self._requests or len(self._ended) >= FULL:
             return 0.0
+        rest = self.checkpoints.rest(now)
         if self._ended:
-            return max(0.0, self._since + LINGER - now)
-        return max(0.0, self._moved_at + CHECKPOINT_LINGER - now) if self._checkpoints else None
+            own = max(0.0, self._since + LINGER - now)
+            return own if rest is None else min(own, rest)
+        return rest
 
     def flush(self) -> None:
         """Store all of it. Raises what `AWAY` names, and then nothing is lost."""
-        self.store_checkpoints()
+        self.checkpoints.store()
         self._store_requests()
         while self._ended:
             self._store_outcomes()
-
-    # checkpoints
-
-    def store_checkpoints(self) -> None:
-        """Store how far jobs have come, and tell those that wait for it. Must come before the claims are given up."""
-        if not self._checkpoints and not self._saves:
-            return
-        given = list(self._checkpoints.values())
-        try:
-            held = self._save(given)
-        except AWAY:
-            raise
-        except DatabaseError:
-            held = self._save_singly(given)
-        self._checkpoints.clear()
-        saves, self._saves = self._saves, []
-        for save in saves:
-            if isinstance(held.get(save.key), str):
-                answer = {"t": "refused", "r": save.number, "message": held[save.key]}
-            else:
-                answer = {"t": "stored", "r": save.number, "ids": [save.key[0]] if save.key in held else []}
-            save.station.runner.send(answer)
-
-    def _save(self, given: Sequence[Checkpoint]) -> dict[tuple[int, int], str | None]:
-        """The attempts whose checkpoint is stored; those that are missing are no longer ours."""
-        # Progress is for people to look at, and may be lost with the power.
-        with self._store.statement(durable=any(one.steps is not None for one in given)) as session:
-            held = checkpoints.save(session, given)
-        return {(one.job_id, one.lease): None for one in given if one.job_id in held}
-
-    def _save_singly(self, given: Sequence[Checkpoint]) -> dict[tuple[int, int], str | None]:
-        """One that the database cannot hold does not keep it from the others; its job is told, if it waits to hear."""
-        held: dict[tuple[int, int], str | None] = {}
-        for one in given:
-            try:
-                held |= self._save([one])
-            except AWAY:
-                raise
-            except DatabaseError as own:
-                held[one.job_id, one.lease] = str(own)
-                emit("checkpoint_lost", job_id=one.job_id, error=str(own), process=self._worker.process_name)
-        return held
 
     # outcomes
 
@@ -275,8 +214,12 @@ class Outbox:
         now = time.monotonic()
         outcomes = [ended.outcome(now) for ended in batch]
         opened = self._store.statement() if claimed.is_plain(outcomes) else self._store.transaction()
-        with opened as session:
-            return claimed.finish(session, outcomes, self._worker)
+        try:
+            with opened as session:
+                return claimed.finish(session, outcomes, self._worker)
+        except DatabaseUnavailable:
+            self._doubtful.update((ended.job_id, ended.lease) for ended in batch)
+            raise
 
     def _tell(self, batch: Sequence[Ended], report: claimed.Report) -> None:
         self._announce(report.arrivals)
@@ -286,9 +229,11 @@ class Outbox:
                 job_id=stale.job_id,
                 lease=stale.lease,
                 kind=stale.kind,
+                doubtful=(stale.job_id, stale.lease) in self._doubtful,
                 process=self._worker.process_name,
             )
         refused = {(stale.job_id, stale.lease) for stale in report.stale}
+        self._doubtful.difference_update((ended.job_id, ended.lease) for ended in batch)
         for ended in batch:
             name = _EVENTS[ended.kind]
             if wanted(name) and (ended.job_id, ended.lease) not in refused:
@@ -305,35 +250,57 @@ class Outbox:
     # requests
 
     def _store_requests(self) -> None:
+        self._resolve_doubt()
         while self._requests:
             batch = list(self._requests)
             try:
-                ids, arrivals = self._enqueue([job for request in batch for job in request.jobs])
+                stored = self._enqueue(batch)
             except DatabaseUnavailable:
                 raise
             except DatabaseError as error:
                 self._refuse_or_split(batch, error)
                 continue
-            del self._requests[: len(batch)]
-            self._announce(arrivals)
-            for request in batch:
-                own, ids = ids[: len(request.jobs)], ids[len(request.jobs) :]
-                request.station.runner.send({"t": "stored", "r": request.number, "ids": own})
+            self._answer(stored)
 
     def _refuse_or_split(self, batch: Sequence[Request], error: DatabaseError) -> None:
         for request in batch:
             try:
-                ids, arrivals = self._enqueue(request.jobs)
+                stored = self._enqueue([request])
             except DatabaseUnavailable:
                 raise
             except DatabaseError as own:
-                answer = {"t": "refused", "r": request.number, "message": str(own if len(batch) > 1 else error)}
+                message = str(own if len(batch) > 1 else error)
+                self._requests.remove(request)
+                request.station.runner.send({"t": "refused", "r": request.number, "message": message})
             else:
-                self._announce(arrivals)
-                answer = {"t": "stored", "r": request.number, "ids": ids}
-            self._requests.remove(request)
-            request.station.runner.send(answer)
+                self._answer(stored)
 
-    def _enqueue(self, new: Sequence[NewJob]) -> tuple[list[int], list[Arrival]]:
+    def _enqueue(self, batch: Sequence[Request]) -> Stored:
         with self._store.transaction() as session:
-            return jobs.enqueue(session, new)
+            ids, arrivals = jobs.enqueue(session, [job for request in batch for job in request.jobs])
+            # Between here and the answer to the commit nobody knows whether it was made.
+            stored = self._doubt = Stored(tuple(batch), ids, arrivals, jobs.transaction(session))
+        self._doubt = None
+        return stored
+
+    def _resolve_doubt(self) -> None:
+        """The connection was lost at a commit: ask what became of it, before the same jobs are stored a second time."""
+        doubt = self._doubt
+        if doubt is None or doubt.transaction is None:
+            return
+        with self._store.reading() as session:
+            status = jobs.transaction_status(session, doubt.transaction)
+        if status == "in progress":
+            raise DatabaseUnavailable("the server has not yet ended the transaction of the connection that was lost")
+        self._doubt = None
+        if status == "committed":
+            self._answer(doubt)
+
+    def _answer(self, stored: Stored) -> None:
+        self._announce(stored.arrivals)
+        ids = list(stored.ids)
+        for request in stored.requests:
+            own, ids = ids[: len(request.jobs)], ids[len(request.jobs) :]
+            if request in self._requests:  # else its runner is gone
+                self._requests.remove(request)
+                request.station.runner.send({"t": "stored", "r": request.number, "ids": own})

@@ -18,8 +18,8 @@ from typing import Any
 from queued.domain.errors import DatabaseError, DatabaseUnavailable
 from queued.domain.jobs import Failure, Outcome
 from queued.processes import slots
+from queued.processes.checkpoints import checkpoint_of
 from queued.processes.identity import is_local
-from queued.processes.outbox import checkpoint_of
 from queued.processes.slots import SlotFile
 from queued.processes.worker import new_job
 from queued.storage import claimed

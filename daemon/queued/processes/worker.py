@@ -14,21 +14,23 @@ from datetime import datetime, timezone
 from typing import Any, ClassVar
 
 from queued.domain.errors import DatabaseError
-from queued.domain.jobs import Arrival, ClaimedJob, Failure, NewJob
+from queued.domain.jobs import OUTCOME_KINDS, Arrival, ClaimedJob, Failure, NewJob
 from queued.domain.lanes import Lanes
 from queued.domain.pace import Pace
 from queued.domain.queues import Selector
 from queued.domain.settings import Settings, WorkerSettings
 from queued.processes import slots
+from queued.processes.checkpoints import Save, checkpoint_of
 from queued.processes.identity import hostname
 from queued.processes.outage import AWAY
-from queued.processes.outbox import Ended, Outbox, Request, Save, checkpoint_of
+from queued.processes.outbox import Ended, Outbox, Request
 from queued.processes.role import Role
 from queued.processes.runner_process import RunnerGone
 from queued.processes.slots import Slot
 from queued.processes.station import PATIENCE, Delivery, Station
 from queued.storage import claimed, queues, ready
 from queued.storage.claimed import CRASH_POLICY
+from queued.storage.sql import Dialect
 from queued.storage.store import Bell
 from queued.telemetry import emit
 
@@ -36,8 +38,9 @@ from queued.telemetry import emit
 MOST_ALONE = 3
 #: Seconds after a wake at which to look again: a producer rings at most once in 5 ms, and a late commit rings early.
 LOOK_AGAIN = (0.006, 0.03)
-#: The longest rest, in seconds, of an idle worker that is told of new jobs.
-LONGEST_REST = 5.0
+#: The longest rest, in seconds, of an idle worker that is told of new jobs: PostgreSQL tells of every commit, SQLite's bell
+#: not of those in an application's own transaction.
+LONGEST_REST: dict[Dialect, float] = {"postgresql": 5.0, "sqlite": 0.5}
 #: How often, in seconds, running jobs are looked at: for time-outs, for jobs that wait too long, for cancellations.
 WATCH, GLANCE, ASK = 0.02, 0.25, 5.0
 #: Seconds after an outage in which a claim whose answer was lost may still commit (a statement ends after 20 s), and how
@@ -247,7 +250,7 @@ class Worker(Role):
         key = (frame["id"], frame["lease"])
         checkpoint = checkpoint_of(frame, frame["state"])
         if key in station.deliveries and checkpoint is not None:  # else its fate is settled, and nobody waits
-            self._outbox.checkpoint(checkpoint, Save(frame["r"], key, station) if "r" in frame else None)
+            self._outbox.checkpoints.put(checkpoint, Save(frame["r"], key, station) if "r" in frame else None)
 
     def _give_back(self, delivery: Delivery, now: float) -> None:
         kind = "cancelled" if delivery.cancel_wanted else "released"
@@ -411,7 +414,7 @@ class Worker(Role):
     def _store_crashes(self) -> None:
         if not self._crashed:
             return
-        self._outbox.store_checkpoints()
+        self._outbox.checkpoints.store()
         worker = claimed.Worker(hostname(), self.name)
         while self._crashed:
             delivery, reason = self._crashed[0]
@@ -517,7 +520,7 @@ class Worker(Role):
     def _rest(self, now: float) -> float:
         """Seconds until the next turn, if nothing happens before."""
         rest = self._outbox.rest(now)
-        times = [now + GLANCE if any(not s.idle for s in self._stations()) else now + LONGEST_REST]
+        times = [now + GLANCE if any(not s.idle for s in self._stations()) else now + LONGEST_REST[self.store.dialect]]
         if any(station.watched for station in self._stations()):
             times.append(now + WATCH)
         if any(station.runner.pending_bytes for station in self._stations()):
@@ -537,9 +540,9 @@ class Worker(Role):
         if not self._hungry or now >= self._poll_at:
             if now >= self._poll_at:
                 self._poll_at = now + self._idle_rest
-                # SQLite's own commits ring no bell, but looking costs nothing; PostgreSQL tells of every commit.
-                if self.store.dialect == "postgresql" and self._bell is not None and self._bell.fileno() is not None:
-                    self._idle_rest = min(LONGEST_REST, self._idle_rest * 2)
+                if self._bell is not None and self._bell.fileno() is not None:
+                    longest = max(self.worker.polling_interval, LONGEST_REST[self.store.dialect])
+                    self._idle_rest = min(longest, self._idle_rest * 2)
             times.append(self._poll_at)
         return max(0.0, min(times) - now)
 
@@ -687,6 +690,9 @@ def ended(job: ClaimedJob, frame: Mapping[str, Any], duration: float) -> Ended:
         return Ended(job.id, job.lease, job.class_name, "done", frame["end"], duration)
     error = frame.get("error")
     failure = None
+    if kind not in OUTCOME_KINDS:
+        kind, error = "failed", None
+        failure = Failure("queued.JobFailed", f"its runner told an end that is not known: {frame['kind']!r}")
     if error is not None:
         failure = Failure(error["class"], error["message"], tuple(error.get("backtrace") or ()))
     return Ended(

@@ -28,12 +28,14 @@ class Threads:
         self._waiting = waiting
         self._context = context
         self._started = 0
+        #: Those that wait for a job. One that has taken a job is not among them, even before the attempt has begun.
+        self._resting: set[int] = set()
 
     def accept(self, deliveries: list[Delivery]) -> None:
         """Take jobs, in order. Called by the thread that reads frames."""
         for delivery in deliveries:
             self._waiting.put(delivery)
-        wanted = min(self._count, self._attempts.running + self._waiting.count())
+        wanted = min(self._count, self._started - len(self._resting) + self._waiting.count())
         while self._started < wanted:
             index = self._started
             self._started += 1
@@ -42,7 +44,10 @@ class Threads:
     def _run(self, index: int) -> None:
         bench = Bench(self._attempts, self._context)
         while True:
-            bench.perform(index, self._waiting.take(), self._more)
+            self._resting.add(index)
+            delivery = self._waiting.take()
+            self._resting.discard(index)
+            bench.perform(index, delivery, self._more)
 
     def _more(self) -> bool:
         return not self._waiting.empty()

@@ -61,3 +61,15 @@ def receipts(rows: Sequence[Row]) -> tuple[list[int], list[Arrival]]:
         if lane not in arrivals or arrivals[lane].seq > seq:
             arrivals[lane] = Arrival(lane[0], lane[1], seq)
     return sorted(row["id"] for row in rows), list(arrivals.values())
+
+
+def transaction(session: Session) -> str | None:
+    """The id of the open transaction, to ask about it later; None on SQLite, where no answer can be lost."""
+    row = session.one("jobs.transaction")
+    return None if row is None else row["id"]
+
+
+def transaction_status(session: Session, transaction: str) -> str | None:
+    """`committed`, `aborted` or `in progress`; None of one that is too old to be known."""
+    row = session.one("jobs.transaction_status", id=transaction)
+    return None if row is None else row["status"]

@@ -268,6 +268,8 @@ class Sqlite:
             raise DatabaseMisconfigured(
                 f"{self._path} cannot be used: {text}; is it a SQLite file that this user may write?"
             ) from error
+        if "malformed" in text:
+            raise DatabaseMisconfigured(f"{self._path} is damaged ({text}); put a backup in its place") from error
         if "disk" in text or "full" in text:
             raise DatabaseUnavailable(f"{self._path}: {text}; is the disk full?") from error
         raise DatabaseError(f"{self._path}: {text}") from error

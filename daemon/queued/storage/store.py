@@ -90,7 +90,8 @@ class Store:
     def enqueue(self, jobs: Sequence[NewJob]) -> list[int]:
         """Store jobs in a transaction of their own, then wake who may run them. The ids, in order.
 
-        When it returns, the jobs are durable. Raises DatabaseError and its kinds; then none of them is stored.
+        When it returns, the jobs are durable. Raises DatabaseError and its kinds; then none of them is stored, unless
+        the connection was lost at the very commit: DatabaseUnavailable, and nobody knows.
         """
         if not jobs:
             return []

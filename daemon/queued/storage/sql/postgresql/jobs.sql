@@ -33,3 +33,11 @@ WITH stored AS (
 )
 INSERT INTO queued.ready (job_id, queue, priority) SELECT id, queue, priority FROM stored
 RETURNING job_id AS id, queue, priority, seq
+
+-- name: transaction
+-- Which transaction this is.
+SELECT pg_current_xact_id()::text AS id
+
+-- name: transaction_status
+-- What became of a transaction.
+SELECT pg_xact_status(:id::text::xid8) AS status

@@ -22,7 +22,7 @@ SELECT count(*) AS n FROM (SELECT 1 FROM queued.failed WHERE failed_at >= :since
 -- name: count_ends_since
 -- How the jobs that ended lately ended.
 SELECT state, count(*) AS n
-FROM (SELECT state FROM queued.finished WHERE finished_at >= :since LIMIT :cap) AS counted
+FROM (SELECT state FROM queued.finished WHERE state IN ('finished', 'discarded', 'cancelled') AND finished_at >= :since LIMIT :cap) AS counted
 GROUP BY state;
 
 -- name: queues

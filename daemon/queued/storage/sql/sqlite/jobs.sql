@@ -30,3 +30,11 @@ VALUES (:class_name, :queue, :priority, :arguments, :options, {now});
 
 INSERT INTO queued.ready (job_id, queue, priority) VALUES (last_insert_rowid(), :queue, :priority)
 RETURNING job_id AS id, queue, priority, 1 AS seq
+
+-- name: transaction
+-- Nothing to ask about later: a commit here has no answer that could be lost.
+SELECT NULL AS id
+
+-- name: transaction_status
+-- As above.
+SELECT NULL AS status WHERE :id IS NOT NULL

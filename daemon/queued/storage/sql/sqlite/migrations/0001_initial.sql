@@ -68,7 +68,7 @@ CREATE TABLE queued_finished (
   started_at   INTEGER,
   finished_at  INTEGER NOT NULL
 );
-CREATE INDEX queued_finished_at ON queued_finished (finished_at);
+CREATE INDEX queued_finished_at ON queued_finished (state, finished_at);
 
 -- Attempts that did not end well, one row each, kept as long as the job. `counted` is false once an operator's retry
 -- has given the job a new start: it no longer counts against a retry policy or the crash limit.
