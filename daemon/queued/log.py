@@ -120,6 +120,15 @@ def _crashed(data: Mapping[str, Any]) -> str:
     return f"{_job(data)} crashed: {data['reason']}; {end}"
 
 
+def _stale(data: Mapping[str, Any]) -> str:
+    ended = f"job={data['job_id']} ended here as {data['kind']}"
+    if data.get("doubtful"):
+        return (
+            f"{ended}; that was stored before the database was lost, or its lease {data['lease']} was given to another"
+        )
+    return f"{ended}, but its lease {data['lease']} had been given to another: refused"
+
+
 def _job_error(data: Mapping[str, Any]) -> str:
     return _error(data.get("error") or data.get("failure") or data.get("reason") or "no reason given")
 
@@ -202,10 +211,7 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
     "job_discarded": ("warning", lambda data: f"{_job(data)} discarded: {_job_error(data)}"),
     "job_crashed": ("error", _crashed),
     "job_cancelled": ("info", lambda data: f"{_job(data)} cancelled"),
-    "stale_outcome": (
-        "warning",
-        "job={job_id} ended here as {kind}, but its lease {lease} had been given to another: refused",
-    ),
+    "stale_outcome": ("warning", _stale),
     "checkpoint_lost": (
         "warning",
         lambda data: f"{_job(data)}: how far it has come cannot be stored: {_error(data['error'])}",
