@@ -49,7 +49,7 @@ class Written:
 #: Values that nobody can change, and that JSON has a word for: written down only when they are sent.
 _LASTING = frozenset({int, bool, type(None)})
 #: Finished steps with their cursors, the open step if there is one, and its cursor.
-_Now = tuple[tuple[tuple[str, Any], ...], "str | None", Any]
+_Now = tuple[tuple[tuple[str, Any], ...], str | None, Any]
 
 
 class Steps:
