@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
@@ -19,13 +20,14 @@ from queued.client.guest import aperform, perform
 from queued.client.steps import MAX_CURSOR, MAX_STEPS
 
 Body = Callable[[], Any]
+_numbers = itertools.count()
 
 
 class Attempts:
     """Runs a job again and again, each time from the state that the attempt before left behind."""
 
     def __init__(self, body: Body, **options: Any) -> None:
-        self.job = queued.job(name=f"steps.{id(self)}", **options)(body)
+        self.job = queued.job(name=f"steps.{next(_numbers)}", **options)(body)
         self.port = RecordingPort()
         self.stored: str | None = None
 
@@ -397,8 +399,39 @@ def test_a_finished_step_that_finds_more_to_do_keeps_where_it_came_to() -> None:
     attempts = Attempts(body)
     attempts.run()
     rows.append(3)
+    attempts.port.saved.clear()
     attempts.run()
     assert attempts.state["finished"] == [["rows", 3]]
+    assert len(attempts.port.saved) == 1, "the further row is not done again either"
+
+
+def test_a_checkpoint_in_a_finished_step_is_answered() -> None:
+    def body() -> None:
+        with queued.step("a") as s:
+            assert s.cursor is None
+            s.checkpoint()
+        with queued.step("b") as s:
+            raise OSError(str(s.finished))
+
+    attempts = Attempts(body)
+    assert error(attempts.run()) == error(attempts.run()) == "OSError: False"
+
+
+def test_a_stop_that_the_job_swallows_is_not_taken_for_other_steps() -> None:
+    def body() -> None:
+        try:
+            with queued.step("a", start=0) as s:
+                s.advance(s.cursor + 1)
+            with queued.step("b", start=0) as s:
+                s.advance(s.cursor + 1)
+                raise OSError("once")
+        except queued.JobInterrupted:
+            pass
+
+    attempts = Attempts(body)
+    assert error(attempts.run()) == "OSError: once"
+    attempts.port.stop_after = attempts.port.asked
+    assert attempts.run() == {"kind": "released"}
 
 
 def test_a_job_that_was_given_to_somebody_else_ends_where_it_hears_of_it() -> None:

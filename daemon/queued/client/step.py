@@ -193,7 +193,8 @@ def step(name: str, start: Any = None) -> Step:
     A step that has been left without an error is finished, and stored as that before the next line runs: it is never done again,
     whatever dies. A step that an error ends goes on at its cursor in the next attempt. The body of a `with` runs also when the step
     is finished, for Python cannot skip it: it must look at `s.cursor` or `s.finished`, and StepError says so where it does not.
-    Raises StepsChanged when an earlier attempt of this job had other steps. Outside a job nothing is stored.
+    Raises StepsChanged when an earlier attempt of this job had other steps; a job that returns before it has come to all of those
+    fails with it, too (to give up, raise an error of `discard_on`). Outside a job nothing is stored.
     """
     return Step(name, start)
 

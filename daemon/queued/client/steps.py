@@ -66,6 +66,7 @@ class Steps:
         self._inside: str | None = None
         self._wrong: StepError | None = None
         self._watched = False
+        self._reopened = False
         self._told: tuple[Any, Any] = (self._now, None)
         self._used = bool(stored)
 
@@ -103,6 +104,7 @@ class Steps:
             self._now = (finished, current, cursor)
         else:  # a finished step that found more to do
             self._watch()
+            self._reopened = True
             moved = (finished[number][0], cursor)
             self._now = ((*finished[:number], moved, *finished[number + 1 :]), current, place)
 
@@ -116,7 +118,8 @@ class Steps:
         self._inside = None
         finished, current, cursor = self._now
         if number < len(finished) or current is None:
-            return False
+            reopened, self._reopened = self._reopened, False
+            return reopened
         self._now = ((*finished, (current, cursor)), None, None)
         return True
 
@@ -126,6 +129,7 @@ class Steps:
 
     def save(self) -> None:
         """Return when everything so far is in the database. Raises JobInterrupted when the job was given to somebody else."""
+        self._watch()
         if self._port is not None and not self._port.save(self._key):
             raise JobInterrupted("the job was given to another worker, for this one was taken for dead")
 
@@ -149,6 +153,7 @@ class Steps:
             raise self._wrong
         missing = self._known[len(self._begun) :]
         if missing:
+            self.heed_stop()  # a job that swallows its interruption gets to no further step
             raise StepsChanged(f"{self._before()}; the job has ended and never reached {_listed(missing)}. {_REMEDY}")
 
     def _check(self, name: str, number: int, finished: int) -> None:

@@ -98,4 +98,4 @@ class StepError(QueuedError):
 
 
 class StepsChanged(StepError):
-    """The job's code has other steps than an earlier attempt of the same job had, so nobody knows where to go on."""
+    """The job's code has other steps than an earlier attempt of the same job had, or returned before it came to them."""
