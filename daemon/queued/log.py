@@ -120,6 +120,13 @@ def _crashed(data: Mapping[str, Any]) -> str:
     return f"{_job(data)} crashed: {data['reason']}; {end}"
 
 
+def _released(data: Mapping[str, Any]) -> str:
+    seconds = float(data.get("duration") or 0.0)
+    return f"{_job(data)} " + (
+        f"was cut short after {seconds:.1f} s, ready again" if seconds else "ready again, untouched"
+    )
+
+
 def _stale(data: Mapping[str, Any]) -> str:
     ended = f"job={data['job_id']} ended here as {data['kind']}"
     if data.get("doubtful"):
@@ -207,7 +214,7 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
     "job_failed": ("error", lambda data: f"{_job(data)} failed: {_job_error(data)}"),
     "job_retry": ("warning", _retried),
     "job_interrupted": ("warning", lambda data: f"{_job(data)} is told to end ({data['reason']})"),
-    "job_released": ("info", lambda data: f"{_job(data)} ready again, untouched"),
+    "job_released": ("info", _released),
     "job_discarded": ("warning", lambda data: f"{_job(data)} discarded: {_job_error(data)}"),
     "job_crashed": ("error", _crashed),
     "job_cancelled": ("info", lambda data: f"{_job(data)} cancelled"),

@@ -89,6 +89,28 @@ def test_a_missing_section_or_file_is_exit_code_78(directory: Path) -> None:
     assert "none.yml" in missing.err
 
 
+def test_check_refuses_what_start_would_refuse(directory: Path) -> None:
+    for text, told in (
+        ("  database: sqlite:///queue.sqlite3\n  scheduler: {}\n", "asks for no actor"),
+        ("  database: postgresql://host/db?sslmoode=require\n", "its parameter sslmoode is unknown"),
+        ("  database: postgresql://host:notaport/db\n", "the port in the database URL is not a number"),
+        ("  database: postgresql://me:sec%ret@host/db\n", "write %xx for special characters"),
+        ("  database: postgresql://me:sec/x?ret=7@host/db\n", "libpq cannot read it"),
+    ):
+        (directory / "queue.yml").write_text(f"test:\n{text}")
+        refused = run("check", "--env", "test", cwd=directory)
+        assert (refused.status, refused.out) == (78, ""), text
+        assert told in refused.err
+        assert "sec" not in refused.err
+        assert "ret=" not in refused.err
+
+
+def test_migrate_refuses_a_port_that_is_none_as_a_fault_of_the_configuration(directory: Path) -> None:
+    told = run("migrate", "--env", "test", cwd=directory, env={"QUEUED_DATABASE_URL": "postgresql://host:99999/db"})
+    assert told.status == 78
+    assert "the port in the database URL is not a number from 1 to 65535" in told.err
+
+
 def test_migrate_tells_what_it_applied_and_is_idempotent(directory: Path) -> None:
     first = run("migrate", "--env", "test", cwd=directory)
     assert first.status == 0

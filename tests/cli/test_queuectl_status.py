@@ -20,6 +20,15 @@ def age(store: Store, process_id: int, seconds: int) -> None:
     backend.connection().execute(f"{text} WHERE id = {process_id}")
 
 
+def make_due(store: Store, seconds: int) -> None:
+    """Make scheduled jobs due so many seconds sooner."""
+    if store.dialect == "sqlite":
+        text = f"UPDATE queued_scheduled SET run_at = run_at - {seconds * 1_000_000}"
+    else:
+        text = f"UPDATE queued.scheduled SET run_at = run_at - interval '{seconds} seconds'"
+    store.backend.connection().execute(text)
+
+
 def register(store: Store, name: str, kind: str, supervisor: str | None, metadata: dict[str, object]) -> int:
     with store.transaction() as session:
         return processes.register(
@@ -164,6 +173,19 @@ def test_processes_are_a_tree_of_supervisors_and_children(ctl: Program, store: S
     assert entries["worker-1"]["metadata"]["running"] == 0
     assert entries["worker-1"]["supervisor"] == "supervisor-1"
     assert entries["supervisor-1"]["started_at"].endswith("Z")
+
+
+def test_due_jobs_that_no_dispatcher_takes_are_a_problem(ctl: Program, store: Store, worker: Hand) -> None:
+    (waiting,) = store.enqueue([job(wait=60.0)])
+    assert ctl("status").status == 0
+    assert "no dispatcher is alive, so it waits" in ctl("jobs", "show", waiting).out
+    make_due(store, 75)
+    told = ctl("status")
+    assert told.status == 3
+    assert "no dispatcher is alive: scheduled jobs, retries among them, are due since 15 s and wait" in told.out
+    register(store, "dispatcher-1", "Dispatcher", None, {})
+    assert ctl("status").status == 0
+    assert "it runs when it is due" in ctl("jobs", "show", waiting).out
 
 
 def test_an_empty_system_has_something_to_say_too(ctl: Program) -> None:

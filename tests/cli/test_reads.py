@@ -20,6 +20,7 @@ PARAMETERS |= {"since": MOMENT, "lanes": 10}
 DIRECT = (
     *("job", "state", "attempts", "process", "ready_in_lane", "lanes", "count_ready_in", "count_failed_since"),
     *("list_all", "list_scheduled", "list_running", "list_failed", "list_ended", "count_ends_since"),
+    "longest_due",
 )
 
 

@@ -87,7 +87,7 @@ def test_the_type_of_a_value_is_decided_after_expansion(files: Files) -> None:
 
 
 def test_a_list_that_comes_from_a_variable_needs_no_warning(files: Files) -> None:
-    text = DATABASE + "app: {import: ${M}, path: .}\nworkers:\n  - queues: ${Q}\n"
+    text = DATABASE + "app: {import: ${M}, path: .}\ndispatchers: []\nworkers:\n  - queues: ${Q}\n"
     assert files.load(text, {"Q": "a,b", "M": "shop.jobs"}, role=None).warnings == ()
 
 

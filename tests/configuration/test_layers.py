@@ -212,6 +212,18 @@ def test_a_text_of_queues_with_commas_is_a_list_with_a_warning(files: Files) -> 
     assert any("is read as a list; write [real_time,background]" in warning for warning in loaded.warnings)
 
 
+def test_workers_without_a_dispatcher_anywhere_in_the_file_are_a_warning(files: Files) -> None:
+    lost = "delayed jobs and retries wait for ever unless another host dispatches"
+    for text, warned in (
+        ("workers: [{}]\n", True),
+        ("workers: [{}]\ndispatchers: []\n", False),
+        ("workers: [{}]\ndispatchers: [{}]\n", False),
+        ("", False),
+    ):
+        assert any(lost in warning for warning in files.load(DATABASE + text).warnings) is warned, text
+    assert not any(lost in warning for warning in files.load(ROLES, role="mail").warnings)
+
+
 def test_workers_without_an_application_are_a_warning(files: Files) -> None:
     assert any("app: is not given" in warning for warning in files.load(DATABASE).warnings)
     assert files.load(DATABASE + "dispatchers: [{}]\n").warnings == ()

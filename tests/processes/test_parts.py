@@ -198,3 +198,22 @@ def test_a_directory_that_cannot_be_made_is_told_with_its_setting(tmp_path: Path
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match="runtime_directory"):
         Runtime.make(str(tmp_path / "file"), "supervisor-1")
+
+
+@pytest.mark.parametrize(("mode", "said"), [(0o777, "may be written by everybody"), (0o700, "belongs to user 12345")])
+def test_a_runtime_directory_in_which_others_could_act_is_refused(tmp_path: Path, mode: int, said: str) -> None:
+    parent = tmp_path / "run"
+    parent.mkdir()
+    parent.chmod(mode)
+    if mode == 0o700:
+        if os.geteuid() != 0:
+            pytest.skip("only root can give a directory away")
+        os.chown(parent, 12345, -1)
+    with pytest.raises(ConfigurationError, match=said):
+        Runtime.make(str(parent), "supervisor-1")
+
+
+def test_a_runtime_directory_that_is_made_is_for_its_owner_alone(tmp_path: Path) -> None:
+    runtime = Runtime.make(str(tmp_path / "run"), "supervisor-1")
+    assert (tmp_path / "run").stat().st_mode & 0o777 == 0o700
+    runtime.remove()

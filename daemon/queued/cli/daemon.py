@@ -12,7 +12,7 @@ from queued.cli.output import say, warn
 
 if TYPE_CHECKING:
     from queued.configuration import Loaded
-    from queued.domain.settings import Settings
+    from queued.domain.settings import DatabaseSettings, Settings
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -81,8 +81,12 @@ def start(arguments: argparse.Namespace) -> int:
 
 def check(arguments: argparse.Namespace) -> int:
     """Say whether the configuration can be used. Reaches for no database and starts nothing."""
+    from queued.processes.crew import check_plan
+
     found = loaded(arguments)
     warnings(found.warnings)
+    check_plan(found.settings)
+    check_urls(found.settings.database)
     if arguments.show:
         from queued.configuration import render
 
@@ -90,6 +94,15 @@ def check(arguments: argparse.Namespace) -> int:
     else:
         say("configuration is valid")
     return exits.OK
+
+
+def check_urls(database: DatabaseSettings) -> None:
+    """Raise DatabaseMisconfigured for an address that would be refused before anybody connects."""
+    from queued.storage.postgresql import parts_of
+
+    for url in (database.url, database.listen_url):
+        if url is not None and url.startswith("postgres"):
+            parts_of(url)
 
 
 def migrate(arguments: argparse.Namespace) -> int:

@@ -118,6 +118,12 @@ def hints(job: JobDetail) -> list[str]:
     match job.state:
         case "failed":
             return [f"once the cause is mended, run it again: {retry}", f"give it up: {discard}"]
+        case "scheduled" if not job.dispatched:
+            return [
+                "no dispatcher is alive, so it waits also when it is due: write dispatchers: [{}] in queue.yml, "
+                "and start or reload the daemon",
+                f"so that it does not run: {cancel}",
+            ]
         case "scheduled":
             return [f"it runs when it is due; so that it does not: {cancel}"]
         case "running" if job.cancel_at is not None:

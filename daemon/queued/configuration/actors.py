@@ -56,6 +56,13 @@ def actors(reader: Reader, tree: Tree, role: str | None) -> Actors:
             remedy = "write workers, dispatchers or scheduler below it"
         lines = [line for key, line in reader.lines.items() if key in ACTORS or (path and key.startswith(path))]
         reader.notes.problem(min(lines, default=0), path, f"No processes configured; {remedy}")
+    if own.workers and not any("dispatchers" in set_ for set_ in (tree, *({} if roles is BROKEN else roles).values())):
+        reader.notes.warn(
+            0,
+            "dispatchers",
+            "is not given, so delayed jobs and retries wait for ever unless another host dispatches; "
+            "write dispatchers: [{}], or dispatchers: [] if another host does",
+        )
     return own
 
 

@@ -21,6 +21,8 @@ from queued.domain.queues import Selector
 COUNT_CAP = 100_000
 #: Seconds without a heartbeat after which a process counts as dead, unless the configuration says otherwise.
 ALIVE_THRESHOLD = 25.0
+#: Seconds that a due job may wait for a dispatcher: several times the usual polling interval.
+OVERDUE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,8 @@ class JobDetail:
     progress: Progress | None = None
     #: When steps or progress were stored last.
     saved_at: datetime | None = None
+    #: Whether a dispatcher is alive, without which a scheduled job waits also when it is due.
+    dispatched: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +226,8 @@ class Overview:
     oldest_ready_at: datetime | None
     queues: tuple[QueueInfo, ...]
     processes: tuple[ProcessInfo, ...]
+    #: Since when the longest due of the scheduled jobs is due; None while none is.
+    oldest_due_at: datetime | None = None
 
 
 Severity = Literal["problem", "warning"]
@@ -248,6 +254,10 @@ def diagnose(overview: Overview) -> list[Finding]:
         else:
             hint = "start the daemon: queued start"
         found.append(Finding("problem", f"no worker is alive{waiting}", hint))
+    overdue = (overview.now - overview.oldest_due_at).total_seconds() if overview.oldest_due_at else 0.0
+    if overdue > OVERDUE and not any(process.kind == "dispatcher" for process in alive):
+        text = f"no dispatcher is alive: scheduled jobs, retries among them, are due since {overdue:.0f} s and wait"
+        found.append(Finding("problem", text, "write dispatchers: [{}] in queue.yml, and start or reload the daemon"))
     for process in alive:
         state, error = process.application or ("", None)
         if state == "FATAL":

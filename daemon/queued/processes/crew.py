@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from queued.domain.errors import ConfigurationError
 from queued.domain.settings import Settings, WorkerSettings
 from queued.domain.supervision import Limits, Place
 from queued.processes.dispatcher import Dispatcher
@@ -40,6 +41,13 @@ def plan_of(settings: Settings) -> tuple[Place, ...]:
     if workers and settings.app is not None:
         places.insert(0, Place("application", "application"))
     return tuple(places)
+
+
+def check_plan(settings: Settings) -> None:
+    """Raise ConfigurationError where the configuration has no place for anybody."""
+    if not plan_of(settings):
+        source = settings.source or "the configuration"
+        raise ConfigurationError(f"{source} asks for no actor: add workers or dispatchers")
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -29,19 +29,32 @@ def is_local(text: str) -> bool:
 def is_gone(pid: int, text: str) -> bool:
     """Whether a local process has certainly ended. Of a process of another host nothing is certain: False.
 
-    A zombie is not gone: its parent lives, knows why it ended, and settles what it left.
+    A zombie is not gone: its parent lives, knows why it ended, and settles what it left. One that init has inherited has no such
+    parent any more, and in a container init may take its time to reap.
     """
-    return is_local(text) and start_time(pid) != _parse(text).get("start")
+    if not is_local(text):
+        return False
+    fields = _stat(pid)
+    if fields is None or int(fields[19]) != _parse(text).get("start"):
+        return True
+    return fields[0] == b"Z" and int(fields[1]) == 1 and os.getpid() != 1
 
 
 def start_time(pid: int) -> int | None:
     """When a process started, in clock ticks since boot; None when there is no such process. Zombies count as processes."""
+    fields = _stat(pid)
+    return None if fields is None else int(fields[19])
+
+
+def _stat(pid: int) -> list[bytes] | None:
+    """The fields of /proc/PID/stat from the state on: state, parent, …; the start time is the twentieth."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             # The name, in parentheses, may hold spaces and parentheses itself: count from the last one.
-            return int(file.read().rpartition(b")")[2].split()[19])
-    except (OSError, ValueError, IndexError):
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
         return None
+    return fields if len(fields) > 19 else None
 
 
 @cache

@@ -27,7 +27,8 @@ class Runtime:
         """Make the directory. Raises ConfigurationError when that cannot be."""
         directory = Path(parent).absolute() / name
         try:
-            directory.parent.mkdir(parents=True, exist_ok=True)
+            directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            refuse_strangers(directory.parent)
             directory.mkdir(mode=0o700)
             lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -55,6 +56,21 @@ class Runtime:
         if not any(self.directory.glob("*.slots")):
             shutil.rmtree(self.directory, ignore_errors=True)
         os.close(self._lock)
+
+
+def refuse_strangers(directory: Path) -> None:
+    """Raise ConfigurationError where somebody else could put a directory of theirs in the place of ours."""
+    found = directory.stat()
+    if found.st_uid not in (os.geteuid(), 0):
+        whose = f"belongs to user {found.st_uid}"
+    elif found.st_mode & 0o002 and not found.st_mode & 0o1000:
+        whose = "may be written by everybody"
+    else:
+        return
+    raise ConfigurationError(
+        f"runtime_directory: {directory} {whose}, who could take the place of the daemon's sockets; "
+        f"name a directory of user {os.geteuid()} alone"
+    )
 
 
 def sweep(parent: str) -> None:

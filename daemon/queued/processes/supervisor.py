@@ -44,7 +44,7 @@ from queued.domain.supervision import (
     Tick,
 )
 from queued.processes.applications import Application
-from queued.processes.crew import Berth, Make, limits_of, make_role, plan_of
+from queued.processes.crew import Berth, Make, check_plan, limits_of, make_role, plan_of
 from queued.processes.hosts import Host
 from queued.processes.hosts.fork import ForkHost
 from queued.processes.hosts.thread import ThreadHost
@@ -118,9 +118,7 @@ class Supervisor:
         """Boot, supervise, stop; the exit status. What went wrong has been told as an event by then."""
         self._signals.install(SUPERVISOR)
         try:
-            if not self._state.plan:
-                source = self.settings.source or "the configuration"
-                raise ConfigurationError(f"{source} asks for no actor: add workers or dispatchers")
+            check_plan(self.settings)
             self._runtime = Runtime.make(self.settings.runtime_directory, self.name)
             try:
                 return self._supervise()

@@ -127,6 +127,8 @@ class Worker(Role):
         self._open_stations(now)
         if now >= self._retry_at:
             try:
+                if self.outage.going_on:
+                    self._ask_for_an_answer()
                 self._tell_and_claim(now)
                 self.outage.succeeded()
             except AWAY as error:
@@ -135,6 +137,11 @@ class Worker(Role):
             # A message that came with a statement's answer has been read: the connection does not tell of it any more.
             self._listen(time.monotonic())
         return self._rest(time.monotonic())
+
+    def _ask_for_an_answer(self) -> None:
+        """A turn may need nothing of the database; only an answer ends an outage."""
+        with self.store.reading() as session:
+            queues.paused(session)
 
     def wait(self, seconds: float) -> bool:
         if self._bell is not None and self._bell.rung and not self.outage.going_on:

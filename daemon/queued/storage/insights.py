@@ -176,6 +176,7 @@ def job(session: Session, job_id: int, threshold: float = ALIVE_THRESHOLD) -> Jo
         queue_paused_at=queue["paused_at"] if queue is not None else None,
         failure=_failure(row, attempts),
         attempts=attempts,
+        dispatched=place["state"] != "scheduled" or _has_dispatcher(session, threshold),
         **_checkpoint(session, job_id),
         **place,
     )
@@ -194,6 +195,11 @@ def _steps(text: str | None) -> Steps | None:
         return None
     told = json.loads(text)
     return Steps(tuple(name for name, _ in told["finished"]), told["step"], told["cursor"])
+
+
+def _has_dispatcher(session: Session, threshold: float) -> bool:
+    known = (_process(row, threshold) for row in session.all("insights.processes"))
+    return any(process.alive and process.kind == "dispatcher" for process in known)
 
 
 def _failure(row: Row, attempts: tuple[Attempt, ...]) -> Failure | None:
@@ -357,6 +363,12 @@ def _oldest(session: Session) -> dict[str, datetime]:
     return oldest
 
 
+def _oldest_due(session: Session, clock: datetime) -> datetime | None:
+    row = session.one("insights.longest_due")
+    due: datetime | None = row["due_at"] if row is not None else None
+    return due if due is not None and due <= clock else None
+
+
 def overview(session: Session, threshold: float = ALIVE_THRESHOLD) -> Overview:
     """The whole system. Each part is read for itself: the figures of a busy system differ by what moved meanwhile."""
     clock = now(session)
@@ -377,6 +389,7 @@ def overview(session: Session, threshold: float = ALIVE_THRESHOLD) -> Overview:
         oldest_ready_at=min((queue.oldest_ready_at for queue in listed if queue.oldest_ready_at), default=None),
         queues=listed,
         processes=known,
+        oldest_due_at=_oldest_due(session, clock),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -68,6 +69,28 @@ def driver() -> Any:
             "install it with `pip install 'queued-jobs[postgresql]'`"
         ) from error
     return psycopg
+
+
+def parts_of(url: str) -> dict[str, Any]:
+    """The parameters of an address, as libpq reads them; raises DatabaseMisconfigured, without a part that may be secret."""
+    pg = driver()
+    try:
+        given: dict[str, Any] = dict(pg.conninfo.conninfo_to_dict(url))
+    except pg.ProgrammingError as error:
+        # Most of libpq's sentences repeat a part of the address. This one repeats what stands behind the ?, and only if an @
+        # comes later may that be the middle of a password.
+        unknown = re.search(r'invalid URI query parameter: "(\w+)"', str(error))
+        if unknown and "@" not in url.partition("?")[2]:
+            why = f"its parameter {unknown[1]} is unknown to libpq; correct or remove it"
+        else:
+            why = "libpq cannot read it; write %xx for special characters of the password, and check the rest"
+        raise DatabaseMisconfigured(f"the database URL is not one that PostgreSQL understands: {why}") from None
+    ports = [port for port in str(given.get("port") or "").split(",") if port]
+    if not all(port.isascii() and port.isdigit() and 0 < int(port) < 65536 for port in ports):
+        raise DatabaseMisconfigured(
+            "the port in the database URL is not a number from 1 to 65535; write HOST:5432, or leave the port out"
+        )
+    return given
 
 
 class PostgresqlSession:
@@ -168,7 +191,7 @@ class Postgresql:
     def _open(self, url: str) -> psycopg.Connection[Any]:
         pg = driver()
         try:
-            given = pg.conninfo.conninfo_to_dict(url)
+            given = parts_of(url)
             options: dict[str, Any] = {k: v for k, v in KEEPALIVES.items() if k not in given}
             options.setdefault(
                 "connect_timeout", given.get("connect_timeout", max(1, round(self._settings.connect_timeout)))

@@ -10,6 +10,9 @@ SELECT count(*) AS n FROM (SELECT 1 FROM queued.ready LIMIT :cap) AS counted;
 -- name: count_scheduled
 SELECT count(*) AS n FROM (SELECT 1 FROM queued.scheduled LIMIT :cap) AS counted;
 
+-- name: longest_due
+SELECT run_at AS due_at FROM queued.scheduled ORDER BY run_at LIMIT 1;
+
 -- name: count_claimed
 SELECT count(*) AS n FROM (SELECT 1 FROM queued.claimed LIMIT :cap) AS counted;
 
