@@ -29,7 +29,7 @@ help: ## Say what can be made
 
 .PHONY: run
 run: $(VENV)/daemon.stamp $(EXAMPLE_VENV)/installed.stamp ## Run the example; ONCE=1 ends when all is done, PHOTOS=folder takes your pictures
-	@exec $(VENV)/bin/python $(EXAMPLE)/run.py $(if $(filter-out 0,$(ONCE)),--once) $(if $(PHOTOS),--pictures '$(PHOTOS)') $(if $(PORT),--port $(PORT))
+	@exec $(VENV)/bin/python $(EXAMPLE)/run.py $(if $(filter-out 0,$(ONCE)),--once) $(if $(PHOTOS),--pictures "$$PHOTOS") $(if $(PORT),--port $(PORT))
 
 .PHONY: test
 test: $(VENV)/test.stamp ## Run the tests; PYTEST_ARGS='-k name' chooses

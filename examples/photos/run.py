@@ -111,9 +111,9 @@ def explain(folder: Folder, limit: int = 3) -> None:
     """Show the first failed jobs as `queuectl jobs show` explains them."""
     failed = folder.jobs("failed")
     for job in failed[::-1][:limit]:
-        print(f"\n$ queuectl jobs show {job['id']}\n{folder.daemon.explain(job['id'])}")
+        print(f"\n$ {folder.daemon.typed('jobs', 'show', str(job['id']))}\n{folder.daemon.explain(job['id'])}")
     if len(failed) > limit:
-        print(f"\nand {len(failed) - limit} more: queuectl jobs list --state failed")
+        print(f"\nand {len(failed) - limit} more: {folder.daemon.typed('jobs', 'list', '--state', 'failed')}")
 
 
 def serve(folder: Folder, port: int) -> http.server.ThreadingHTTPServer:
@@ -150,7 +150,9 @@ def run(chosen: argparse.Namespace, daemon: Daemon) -> int:
     pictures = chosen.pictures.resolve()
     name = re.sub(r"[^\w.-]+", "-", "-".join(pictures.parts[-2:])).strip("-.") or "pictures"
     folder = Folder(daemon, pictures, chosen.data.resolve() / "site" / name)
-    found = folder.pictures() if pictures.is_dir() else {}
+    if not pictures.is_dir():
+        raise ExampleError(f"There is no folder {pictures}.")
+    found = folder.pictures()
     if not found and chosen.once:
         raise ExampleError(f"There are no pictures in {pictures}.")
     folder.site.mkdir(parents=True, exist_ok=True)

@@ -59,6 +59,31 @@ def test_a_wrong_command_line_is_exit_code_2_and_points_to_help(program: Program
     assert "--help" in told.err
 
 
+def test_a_command_of_queuectl_that_queued_is_given_points_to_queuectl(program: Program) -> None:
+    told = program("queued", "status")
+    assert (told.status, told.out) == (2, "")
+    assert "'status' is no command of the daemon: start, check, migrate" in told.err
+    assert "queuectl --help" in told.err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_disk_that_is_full_is_told_in_a_sentence(directory: Path) -> None:
+    run("migrate", "--env", "test", cwd=directory)
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command("status", "--env", "test"),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=directory,
+            env=environment(),
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "queuectl: standard output cannot be written: No space left on device\n"
+
+
 def test_module_gives_each_command_to_its_program(directory: Path) -> None:
     assert "configuration is valid" in run("check", "--env", "test", cwd=directory).out
     assert "usage: queuectl status" in run("status", "--help").out

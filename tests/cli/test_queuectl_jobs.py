@@ -70,6 +70,19 @@ def test_filters_narrow_by_queue_class_and_time(ctl: Program, store: Store) -> N
     assert listed("--since", "2099-01-01") == set()
 
 
+def test_a_job_that_is_ready_again_is_so_since_then_and_not_since_its_enqueue(
+    ctl: Program, store: Store, worker: Hand
+) -> None:
+    again, first = store.enqueue([job(), job()])
+    worker.fail(again)
+    assert ctl("jobs", "retry", again).status == 0
+    since = {told["id"]: told["state_at"] for told in ctl("jobs", "list", "--json").json["jobs"]}
+    for one in (again, first):
+        shown = ctl("jobs", "show", one, "--json").json
+        assert since[one] == shown["ready_at"]
+    assert since[again] > ctl("jobs", "show", again, "--json").json["enqueued_at"]
+
+
 def test_pages_follow_each_other_without_a_gap(ctl: Program, store: Store) -> None:
     ids = store.enqueue([job(f"app.n{n % 2}", priority=n % 3) for n in range(25)])
     for words in ((), ("--state", "ready"), ("--state", "ready", "--queue", "default"), ("--class", "app.n*")):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from cli.conftest import Hand, Program, job
 from queued.storage import processes
 from queued.storage.store import Store
@@ -186,6 +188,14 @@ def test_due_jobs_that_no_dispatcher_takes_are_a_problem(ctl: Program, store: St
     register(store, "dispatcher-1", "Dispatcher", None, {})
     assert ctl("status").status == 0
     assert "it runs when it is due" in ctl("jobs", "show", waiting).out
+
+
+@pytest.mark.parametrize("name", ["", " ", "d*", "x1,x2"])
+def test_what_is_no_queues_name_cannot_be_paused(ctl: Program, name: str) -> None:
+    told = ctl("queues", "pause", "mail", name)
+    assert told.status == 2
+    assert told.err.startswith(f"queuectl queues pause: {name!r} ")
+    assert ctl("queues", "list", "--json").json == {"queues": []}
 
 
 def test_an_empty_system_has_something_to_say_too(ctl: Program) -> None:

@@ -119,6 +119,13 @@ def test_wrong_arguments_are_a_type_error_at_enqueue(queued_jobs: testing.Collec
     assert len(queued_jobs) == 0
 
 
+def test_an_option_that_there_is_none_of_names_the_nearest() -> None:
+    with pytest.raises(TypeError, match=r"^@queued\.job has no option 'retry'; did you mean retry_on\?$"):
+        queued.job(retry=3)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match=r"has no option 'zzz'; there are: queue, priority, name, "):
+        queued.job(zzz=3)  # type: ignore[call-overload]
+
+
 def test_declaring_what_cannot_run_is_refused() -> None:
     with pytest.raises(TypeError, match="generator"):
 

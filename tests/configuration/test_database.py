@@ -217,13 +217,15 @@ def test_pyyaml_is_needed_only_when_a_file_is_read(tmp_path: Path) -> None:
     path.write_text(DATABASE)
     program = (
         "import sys; sys.modules['yaml'] = None\n"
-        "from queued.configuration import database_from_file\n"
+        "from queued.configuration import database_from_file, load\n"
         "from queued.domain.errors import ConfigurationError\n"
-        "try: database_from_file(sys.argv[1], environ={})\n"
-        "except ConfigurationError as error: print(error)\n"
+        "for read in (database_from_file, load):\n"
+        "    try: read(sys.argv[1], environ={})\n"
+        "    except ConfigurationError as error: print(error)\n"
     )
     run = subprocess.run(
         [sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=60, check=True
     )
-    assert "reading it needs PyYAML, which this Python lacks; install it (pip install pyyaml)" in run.stdout
-    assert "QUEUED_DATABASE_URL" in run.stdout
+    application, daemon = run.stdout.splitlines()
+    assert "needs PyYAML, which this Python lacks; pip install pyyaml, or set QUEUED_DATABASE_URL" in application
+    assert daemon.endswith("needs PyYAML, which this Python lacks; pip install 'queued-jobs[daemon]'")

@@ -79,7 +79,19 @@ def test_a_broken_picture_is_a_failed_job_that_is_explained_and_the_others_are_m
     status, output = finish(run("--once", "--pictures", EXAMPLE / "broken"))
     assert status == 1, output
     assert re.search(r"Jobs failed +1$", output, re.MULTILINE)
-    assert "queuectl jobs show" in output
+    hint = re.search(r"^\$ (.* jobs show \d+ .*)$", output, re.MULTILINE)
+    assert hint is not None, output
+    path = os.pathsep.join(filter(None, [str(ROOT / "daemon"), os.environ.get("PYTHONPATH")]))
+    typed = subprocess.run(
+        hint[1],
+        shell=True,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "truncated.jpg is not a whole picture" in typed.stdout
     assert "truncated.jpg is not a whole picture" in output
     assert {path.name for path in variants(tmp_path / "data")} == {"large.jpg", "medium.jpg", "thumbnail.jpg"}
     assert len(variants(tmp_path / "data")) == 3
@@ -89,6 +101,34 @@ def test_a_folder_without_pictures_is_said_to_be_one(run: Run, tmp_path: Path) -
     status, output = finish(run("--once", "--pictures", tmp_path))
     assert status == 1
     assert f"There are no pictures in {tmp_path}" in output
+
+
+def test_a_folder_that_is_missing_is_said_to_be_missing(run: Run, tmp_path: Path) -> None:
+    for options in (["--once"], []):
+        status, output = finish(run(*options, "--pictures", tmp_path / "none"))
+        assert status == 1
+        assert f"There is no folder {tmp_path / 'none'}." in output
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_run_takes_any_name_of_a_folder(tmp_path: Path) -> None:
+    python = tmp_path / "bin/python"
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    python.chmod(0o755)
+    stamps = [tmp_path / "daemon.stamp", tmp_path / "installed.stamp"]
+    for stamp in stamps:
+        stamp.touch()
+    old = [f"--old-file={stamp}" for stamp in stamps]
+    made = subprocess.run(
+        ["make", "run", "PHOTOS=Anna's pics", f"VENV={tmp_path}", f"EXAMPLE_VENV={tmp_path}", *old],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert made.stdout.splitlines() == ["examples/photos/run.py", "--pictures", "Anna's pics"]
 
 
 def test_it_serves_the_page_takes_up_new_pictures_and_stops_at_ctrl_c(run: Run, tmp_path: Path) -> None:

@@ -73,6 +73,16 @@ def app(settings: Settings, tmp_path: Path) -> Settings:
     )
 
 
+def test_an_application_without_jobs_is_warned_of(app: Settings, store: Store, supervise: Supervise) -> None:
+    assert app.app is not None
+    Path(app.app.path, "sample.py").write_text("import queued\n")
+    store.close()
+    supervised = supervise(app, mode="async")
+    supervised.wait_for_log("The application defines no jobs: is app.import right?")
+    supervised.signal(signal.SIGTERM)
+    assert supervised.wait() == 0
+
+
 def job(name: str, *args: Any) -> NewJob:
     import json
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.supervised import make_settings
-from queued.domain.jobs import Failure, NewJob
+from queued.domain.jobs import Arrival, Failure, NewJob
 from queued.domain.settings import DispatcherSettings, Settings, WorkerSettings
 from queued.processes import recovery, station
 from queued.processes.dispatcher import Dispatcher
@@ -23,7 +23,7 @@ from queued.processes.runner_process import RunnerProcess
 from queued.processes.station import Delivery
 from queued.processes.wakeup import Wakeup
 from queued.processes.worker import Worker
-from queued.storage import processes, scheduled
+from queued.storage import processes, queues, scheduled
 from queued.storage.store import Store, open_store
 
 
@@ -113,6 +113,20 @@ def test_due_jobs_that_another_dispatcher_holds_are_no_reason_for_a_busy_loop(
         assert dispatcher.poll() > 0
     store.close()
     other.close()
+
+
+def test_a_queue_that_was_only_announced_is_in_the_registry_once_its_job_is_claimed(
+    worker: Worker, store: Store
+) -> None:
+    worker._search(time.monotonic())
+    store.enqueue([NewJob("a", queue="mail")])
+    worker._lanes.arrived(Arrival("mail", 0, 0))
+    worker._hungry = False
+    [_] = worker._take_ready(1)
+    worker._tell_and_claim(time.monotonic())
+    with store.reading() as session:
+        assert queues.names(session) == ["mail"]
+    assert (worker._noted, worker._unnoted) == ({"mail"}, set())
 
 
 def test_what_a_worker_could_not_tell_is_stored_by_whoever_settles_its_claims(worker: Worker, store: Store) -> None:

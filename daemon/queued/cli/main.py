@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from queued import __version__
 from queued.cli import exits
 from queued.cli.options import COMMON_DEFAULTS, Parser, configuration_options, database_options, subcommands
-from queued.cli.output import prepare, printable, warn
+from queued.cli.output import flush, prepare, printable, warn
 from queued.domain.errors import ConfigurationError, QueuedError
 
 #: The commands of `queued`; `python -m queued` gives every other word to `queuectl`.
@@ -19,7 +19,14 @@ DAEMON_COMMANDS = ("start", "check", "migrate")
 
 def queued(argv: Sequence[str] | None = None) -> int:
     """Run `queued`; the exit code. Usage errors and --help leave by SystemExit, as argparse does it."""
-    return _run("queued", queued_parser, argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words and not words[0].startswith("-") and words[0] not in DAEMON_COMMANDS:
+        warn(
+            f"queued: {printable(words[0])!r} is no command of the daemon: {', '.join(DAEMON_COMMANDS)}; "
+            "what looks at jobs and acts on them is the program queuectl; see queued --help or queuectl --help"
+        )
+        return exits.USAGE
+    return _run("queued", queued_parser, words)
 
 
 def queuectl(argv: Sequence[str] | None = None) -> int:
@@ -81,7 +88,7 @@ def _run(program: str, parser: Callable[[], argparse.ArgumentParser], argv: Sequ
     try:
         arguments = parser().parse_args(argv)
         status: int = arguments.run(arguments)
-        sys.stdout.flush()
+        flush()
         return status
     except BrokenPipeError:
         # Whoever read has seen enough. What is still buffered must not raise again when the interpreter ends.

@@ -6,18 +6,44 @@ import json
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any, TextIO
+
+from queued.domain.errors import QueuedError
 
 STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 #: Control characters and the marks that reverse the direction of text: a stored message must not steer a terminal.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
+class OutputError(QueuedError):
+    """Standard output does not take what is written to it: a full disk, for one."""
+
+
 def say(text: str = "") -> None:
-    """One line, or several, on standard output."""
-    sys.stdout.write(f"{text}\n")
+    """One line, or several, on standard output. Raises OutputError."""
+    with _writing():
+        sys.stdout.write(f"{text}\n")
+
+
+def flush() -> None:
+    """Write what was said and is still kept. Raises OutputError."""
+    with _writing():
+        sys.stdout.flush()
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What is still buffered must not raise again when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OutputError(f"standard output cannot be written: {error.strerror}") from None
 
 
 def warn(text: str) -> None:

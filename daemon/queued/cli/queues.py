@@ -8,7 +8,7 @@ from typing import Any
 from queued.cli import exits
 from queued.cli.database import target
 from queued.cli.options import Subparsers, add_command, subcommands
-from queued.cli.output import say, say_json
+from queued.cli.output import say, say_json, warn
 from queued.domain.insights import QueueInfo
 
 
@@ -57,6 +57,10 @@ def _switch(arguments: argparse.Namespace, paused: bool) -> int:
     from queued.storage import insights, queues
 
     verb = "pause" if paused else "resume"
+    faults = [fault for fault in map(name_fault, arguments.queues) if fault and paused]
+    if faults:
+        warn("\n".join(f"queuectl queues pause: {fault}" for fault in faults))
+        return exits.USAGE
     told = []
     with target(arguments) as database:
         for name in dict.fromkeys(arguments.queues):
@@ -74,6 +78,17 @@ def _switch(arguments: argparse.Namespace, paused: bool) -> int:
         note = "" if queue["known"] else "; no job has been seen in it, so check the name"
         say(text + note)
     return exits.OK
+
+
+def name_fault(name: str) -> str | None:
+    """Why a word is no single queue's name: a pause of it would stop nothing. None when it may be one."""
+    if not name.strip():
+        return f"{name!r} names no queue; write a queue's name"
+    if "*" in name:
+        return f"{name!r} is a pattern, and queues are paused one by one; write their names (queuectl queues list)"
+    if "," in name:
+        return f"{name!r} is several names in one; write them with blanks between: {' '.join(name.split(','))}"
+    return None
 
 
 def queue_json(queue: QueueInfo) -> dict[str, Any]:

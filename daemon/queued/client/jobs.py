@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
+from difflib import get_close_matches
 from math import isfinite
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
@@ -229,8 +230,13 @@ def job(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     attempt may take; then `queued.JobTimedOut` is raised in it, and soon after its process is killed.
 
     The daemon runs a job at least once, in another process: its function must be importable there, so it stands at the top level
-    of a module. Raises `ConfigurationError` for options that cannot be and for a name that another function has.
+    of a module. Raises `ConfigurationError` for options that cannot be and for a name that another function has, `TypeError`
+    for an option that there is none of.
     """
+    known = tuple(Job.__init__.__kwdefaults__ or ())
+    for option in options:
+        if option not in known:
+            raise TypeError(_no_option(option, known))
 
     def declare(function: Callable[..., Any]) -> Job[..., Any]:
         try:
@@ -243,6 +249,12 @@ def job(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         return made
 
     return declare if function is None else declare(function)
+
+
+def _no_option(option: str, known: tuple[str, ...]) -> str:
+    near = get_close_matches(option, known, 1)
+    hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
+    return f"@queued.job has no option {option!r}; {hint}"
 
 
 def _positional(signature: inspect.Signature) -> range:

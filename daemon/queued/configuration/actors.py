@@ -69,6 +69,15 @@ def actors(reader: Reader, tree: Tree, role: str | None) -> Actors:
 def _set(reader: Reader, tree: Tree, path: str) -> Actors:
     workers = tree.get("workers", [])
     dispatchers = tree.get("dispatchers", [])
+    named: set[object] = set()
+    for index, worker in enumerate([] if workers is BROKEN else workers):
+        name = worker.get("name")
+        if isinstance(name, str) and name in named:
+            where = f"{path}workers[{index}].name"
+            reader.notes.problem(
+                reader.lines.get(where, 0), where, f'"{name}" is the name of another worker too; write another'
+            )
+        named.add(name)
     return Actors(
         workers=()
         if workers is BROKEN

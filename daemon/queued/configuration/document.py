@@ -80,14 +80,15 @@ class Notes:
 class Document:
     """A file that is YAML. Faults of its syntax raise at once; all others go to `notes`."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, lacking: str = "pip install 'queued-jobs[daemon]'") -> None:
+        """`lacking` says what to do where PyYAML is not installed."""
         self.file = file
         self.notes = Notes(file)
         self._masked: Masked = mask(read_text(file))
         self._merged: dict[int, list[Entry]] = {}
         self._merging: set[int] = set()
         try:
-            self.root = compose(file, self._masked)
+            self.root = compose(file, self._masked, lacking)
             self._inspect()
         except RecursionError:
             raise ConfigurationError(f"{one_line(file)}: the file is nested too deeply; write it flatter") from None
@@ -203,14 +204,13 @@ def read_text(path: str) -> str:
         ) from None
 
 
-def compose(file: str, masked: Masked) -> Any:
+def compose(file: str, masked: Masked, lacking: str) -> Any:
     """The root node, None of an empty file; ConfigurationError for what is not YAML."""
     try:
         import yaml
     except ImportError:
         raise ConfigurationError(
-            f"{one_line(file)}: reading it needs PyYAML, which this Python lacks; install it (pip install pyyaml), "
-            "or set QUEUED_DATABASE_URL instead of QUEUED_CONFIG"
+            f"{one_line(file)}: reading it needs PyYAML, which this Python lacks; {lacking}"
         ) from None
     try:
         return yaml.compose(masked.text, Loader=yaml.SafeLoader)

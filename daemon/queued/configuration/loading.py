@@ -25,6 +25,9 @@ LONGEST_RUNTIME_DIRECTORY = 80
 
 NO_DATABASE = "no database is given; write database: sqlite:///PATH or postgresql://…, or set QUEUED_DATABASE_URL"
 
+#: What an application may do that has a file and no PyYAML.
+APPLICATION_LACKING = "pip install pyyaml, or set QUEUED_DATABASE_URL instead of QUEUED_CONFIG"
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -77,7 +80,7 @@ def database_from_file(
     uses; what is wrong YAML, such as a key given twice, is refused anywhere. QUEUED_DATABASE_URL wins over the file's URL.
     """
     chosen = environment or environ.get("QUEUED_ENV") or DEFAULT_ENVIRONMENT
-    document = Document(os.path.abspath(path) if "\0" not in path else path)
+    document = Document(os.path.abspath(path) if "\0" not in path else path, APPLICATION_LACKING)
     try:
         node = choose(document, chosen)
         given_url = _database_variable(environ, document.notes)

@@ -169,6 +169,9 @@ class Reader:
         return tuple(values) if setting.kind == "modules" else self._queues(values, path, line)
 
     def _queues(self, entries: Sequence[str], path: str, line: int) -> Any:
+        if not entries:
+            self.notes.problem(line, path, 'names no queue; write names, or "*" for all of them')
+            return BROKEN
         try:
             return Selector.parse(entries).entries
         except ConfigurationError as error:

@@ -123,6 +123,8 @@ class Application:
             python=frame.get("python"),
             jobs=len(manifest.get("jobs", ())),
         )
+        if not manifest.get("jobs"):
+            emit("application_without_jobs", process=self.key)
 
 
 class HookRun:

@@ -86,6 +86,7 @@ class Worker(Role):
         self._outbox: Outbox
         self._leases = 0
         self._noted: set[str] = set()
+        self._unnoted: set[str] = set()
         self._hungry = True
         self._looks: deque[float] = deque()
         self._idle_rest = worker.polling_interval
@@ -402,6 +403,9 @@ class Worker(Role):
             self._compare_at = now + DOUBT_EVERY
         if self._hungry and self._main is not None:
             self._claim(now)
+        if self._unnoted:
+            self._note(self._unnoted)
+            self._unnoted = set()
 
     def _return_unknown(self) -> None:
         """Give back what the database says is ours and we know nothing of: the answer to its claim was lost on the way."""
@@ -508,7 +512,11 @@ class Worker(Role):
         with self.store.reading() as session:
             found = ready.lanes(session)
         self._lanes.searched(found, now, time.monotonic() - started)
-        unknown = {lane.queue for lane in found} - self._noted
+        self._note({lane.queue for lane in found})
+
+    def _note(self, seen: set[str]) -> None:
+        """Enter queues in the registry, each once: a queue that is empty again is known by that alone."""
+        unknown = seen - self._noted
         if unknown:
             with self.store.transaction(durable=False) as session:
                 queues.note(session, unknown)
@@ -524,6 +532,7 @@ class Worker(Role):
         with self.store.statement(durable=False) as session:
             found, taken = ready.claim(session, marks, limit, self.process_id, lease)
         self._lanes.taken(taken)
+        self._unnoted |= {lane.queue for lane in taken} - self._noted
         return found
 
     def _rest(self, now: float) -> float:

@@ -40,7 +40,7 @@ NO_ID = 2**63 - 1
 #: Rows fetched at a time where every row must be looked at.
 PAGE = 1_000
 
-#: The columns that say when a job came into its state, the best first. A list over all states knows no `ready_at`.
+#: The columns that say when a job came into its state, the best first.
 MOMENTS: dict[str, tuple[str, ...]] = {
     "ready": ("ready_at", "run_at", "enqueued_at"),
     "scheduled": ("due_at",),
@@ -106,10 +106,21 @@ def _walk(session: Session, filters: Filters, wanted: int) -> Iterator[JobSummar
     before = filters.before if filters.before is not None else NO_ID
     while True:
         rows = session.all(name, before=before, page=page, **params)
+        if filters.state is None:
+            _complete(session, rows)
         yield from map(_summary, rows)
         if len(rows) < page:
             return
         before = rows[-1]["id"]
+
+
+def _complete(session: Session, rows: list[Row]) -> None:
+    """Add when the ready ones of a list over all states became ready: those among the next `COUNT_CAP` to be claimed."""
+    waiting = {row["id"]: row for row in rows if row["state"] == "ready"}
+    if waiting:
+        for found in session.all("insights.ready_between", low=min(waiting), high=max(waiting), cap=COUNT_CAP):
+            if found["job_id"] in waiting:
+                waiting[found["job_id"]]["ready_at"] = found["ready_at"]
 
 
 def _source(filters: Filters) -> tuple[str, dict[str, Any]]:

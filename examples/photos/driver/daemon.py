@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -90,6 +91,14 @@ class Daemon:
         """What `queuectl jobs show` tells a person about a job."""
         return self.run([sys.executable, "-m", "queued", "jobs", "show", str(job)]).stdout.rstrip()
 
+    def typed(self, *arguments: str) -> str:
+        """The command that a person types here to run `queuectl` as this program does."""
+        program = Path(sys.executable).with_name("queuectl")
+        words = [_near(program)] if program.exists() else [sys.executable, "-m", "queued"]
+        url = self.environment["QUEUED_DATABASE_URL"]
+        where = [] if url == f"sqlite:///{EXAMPLE / 'data/queued.sqlite3'}" else ["--database", url]
+        return shlex.join([*words, *arguments, "--config", _near(EXAMPLE / "queue.yml"), *where])
+
     def run_in_example(self, script: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """Run a script of the example with its own interpreter. An application needs the database's URL and no more."""
         environment = {name: value for name, value in self.environment.items() if name != "QUEUED_CONFIG"}
@@ -113,3 +122,9 @@ class Daemon:
         """The last lines of its log."""
         lines = self.log_path.read_text(errors="replace").splitlines()[-20:]
         return "\n".join([f"Its log, {self.log_path}, ends so:", *lines])
+
+
+def _near(path: Path) -> str:
+    """The path as seen from the working directory, where it lies below that."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

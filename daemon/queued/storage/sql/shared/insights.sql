@@ -74,6 +74,12 @@ LEFT JOIN queued.failed AS f ON f.job_id = j.id
 LEFT JOIN queued.checkpoints AS k ON k.job_id = j.id
 ORDER BY j.id DESC;
 
+-- name: ready_between
+-- When jobs of a range of ids became ready, as far as they are among the first :cap to be claimed.
+SELECT w.job_id, w.ready_at
+FROM (SELECT job_id, ready_at FROM queued.ready ORDER BY queue, priority, seq LIMIT :cap) AS w
+WHERE w.job_id BETWEEN :low AND :high;
+
 -- name: list_ready
 -- The jobs that would be claimed first, at most :cap of them, newest first. `ready` has no index by job: a page is cut from
 -- this bounded window.
