@@ -32,6 +32,8 @@ ROWS = (
     Row("compute", "1 ms of CPU, 1 thread", "jobs/s", "≥ 950", "≥ 950"),
     Row("wait_threads", "5 ms of waiting, 10 threads", "jobs/s", "≥ 1 900", "≥ 1 900"),
     Row("wait_tasks", "5 ms of waiting, 10 tasks", "jobs/s", "≥ 1 900", "≥ 1 900"),
+    Row("steps_advance", "one advance of a step, tight loop", "µs", "≤ 2", "≤ 2"),
+    Row("steps_checkpoint", "one checkpoint that waits until stored", "ms"),
     Row("memory", "idle memory, all processes, fork", "MiB PSS", "≤ 60", "≤ 60"),
     Row("memory_daemon", "the same without runners", "MiB PSS"),
     Row("cpu", "idle CPU, fork", "% of a core", "< 0.5", "< 0.5"),

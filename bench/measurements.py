@@ -45,12 +45,13 @@ class Size:
     latency: int
     compute: int
     wait: int
+    steps: int
     idle: float
     modes: tuple[str, ...]
 
 
-FULL = Size(3, 30_000, 50_000, 4_000, 300, 3_000, 6_000, 20.0, ("fork", "async"))
-QUICK = Size(1, 10_000, 20_000, 2_000, 200, 1_000, 2_000, 10.0, ("fork",))
+FULL = Size(3, 30_000, 50_000, 4_000, 300, 3_000, 6_000, 3_000_000, 20.0, ("fork", "async"))
+QUICK = Size(1, 10_000, 20_000, 2_000, 200, 1_000, 2_000, 1_000_000, 10.0, ("fork",))
 
 
 @contextmanager
@@ -179,6 +180,20 @@ def latency(database: Database, size: Size) -> Values:
     }
 
 
+def steps(database: Database, size: Size) -> Values:
+    """A job that moves on in a tight loop, in a real runner, with its cursors stored meanwhile."""
+    url = database.fresh()
+    with daemon(url) as running, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+        address = str(running.directory / "ear")
+        ear.bind(address)
+        ear.settimeout(PATIENCE)
+        running.start()
+        jobs.steps.enqueue(address, size.steps)
+        advance, checkpoint = jobs.TOOK.unpack(ear.recv(100))
+        running.stop()
+    return {"steps_advance": 1e6 * advance, "steps_checkpoint": 1000 * checkpoint}
+
+
 def idle(database: Database, size: Size) -> Values:
     """Memory, CPU and transactions of a daemon that has run some jobs and has nothing to do."""
     values: Values = {}
@@ -230,5 +245,6 @@ MEASUREMENTS: Mapping[str, tuple[Callable[[Database, Size], Values], bool]] = {
     "latency": (latency, True),
     "compute": (compute, True),
     "wait": (wait, True),
+    "steps": (steps, True),
     "idle": (idle, False),
 }

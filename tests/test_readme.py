@@ -10,8 +10,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from queued import testing
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -156,6 +159,32 @@ def test_a_batch_works_as_the_readme_says(tmp_path: Path) -> None:
     finally:
         daemon.terminate()
         daemon.wait(20)
+
+
+def test_the_job_that_is_resumed_does_nothing_twice() -> None:
+    stored: list[str] = []
+    sent: list[str] = []
+
+    def store(row: str) -> None:
+        if row == "c" and stored == ["a", "b"] and not broken:
+            broken.append(row)
+            raise OSError("the disk was away")
+        stored.append(row)
+
+    def send(text: str) -> None:
+        sent.append(text)
+        if len(sent) == 1:
+            raise OSError("the mail server was away")
+
+    broken: list[str] = []
+    names: dict[str, Any] = {"__name__": "reports", "read": lambda year: list("abcd"), "store": store, "send": send}
+    exec(block("python", "A job that is resumed where it was"), names)
+    with testing.collect() as jobs:
+        names["report"].enqueue(2026)
+        [job] = jobs.drain()
+    assert (job.state, job.attempt) == ("done", 3)
+    assert stored == ["a", "b", "c", "d"]
+    assert sent == ["the report of 2026 is there"] * 2
 
 
 def test_the_make_targets_of_the_readme_exist() -> None:

@@ -11,6 +11,9 @@ import queued
 
 #: A number and a moment of CLOCK_MONOTONIC, which all processes of a host share.
 STARTED = struct.Struct("<qd")
+#: Seconds of one `advance` and of one `checkpoint`, and how many of those are made.
+TOOK = struct.Struct("<dd")
+CHECKPOINTS = 100
 
 _teller = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 
@@ -44,3 +47,22 @@ async def await_() -> None:
 def tell(address: str, number: int) -> None:
     """Say when it started, past the database."""
     _teller.sendto(STARTED.pack(number, time.monotonic()), address)
+
+
+@queued.job
+def steps(address: str, count: int) -> None:
+    """Move on so often in one step, then say how many seconds that took more than the bare loop, and a checkpoint on its own."""
+    loop = time.perf_counter()
+    for _ in range(count):
+        pass
+    loop = time.perf_counter() - loop
+    with queued.step("race", start=0) as s:
+        began = time.perf_counter()
+        for number in range(s.cursor, count):
+            s.advance(number + 1)
+        advances = time.perf_counter() - began - loop
+        began = time.perf_counter()
+        for _ in range(CHECKPOINTS):
+            s.checkpoint()
+        checkpoints = time.perf_counter() - began
+    _teller.sendto(TOOK.pack(advances / count, checkpoints / CHECKPOINTS), address)

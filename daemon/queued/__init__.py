@@ -67,6 +67,9 @@ if TYPE_CHECKING:
     from queued.client.route import configure as configure
     from queued.client.sending import aenqueue_many as aenqueue_many
     from queued.client.sending import enqueue_many as enqueue_many
+    from queued.client.step import Step as Step
+    from queued.client.step import progress as progress
+    from queued.client.step import step as step
     from queued.domain.errors import ArgumentError as ArgumentError
     from queued.domain.errors import BatchFinished as BatchFinished
     from queued.domain.errors import ConfigurationError as ConfigurationError
@@ -82,6 +85,8 @@ if TYPE_CHECKING:
     from queued.domain.errors import NotUnique as NotUnique
     from queued.domain.errors import QueuedError as QueuedError
     from queued.domain.errors import SchemaTooNew as SchemaTooNew
+    from queued.domain.errors import StepError as StepError
+    from queued.domain.errors import StepsChanged as StepsChanged
     from queued.domain.errors import UnknownId as UnknownId
     from queued.domain.errors import UnknownJob as UnknownJob
 
@@ -120,9 +125,11 @@ _NAMES: dict[str, str] = {
     ),
     "queued.client.route": "configure",
     "queued.client.sending": "aenqueue_many enqueue_many",
+    "queued.client.step": "Step progress step",
     "queued.domain.errors": (
         "ArgumentError BatchFinished ConfigurationError DatabaseError DatabaseMisconfigured DatabaseUnavailable EnqueueError "
-        "JobCancelled JobCrashed JobFailed JobTimedOut NotAllowed NotUnique QueuedError SchemaTooNew UnknownId UnknownJob"
+        "JobCancelled JobCrashed JobFailed JobTimedOut NotAllowed NotUnique QueuedError SchemaTooNew StepError StepsChanged "
+        "UnknownId UnknownJob"
     ),
 }
 _PLACES = {name: place for place, names in _NAMES.items() for name in names.split()}

@@ -266,6 +266,10 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
     "job_crashed": ("error", _crashed),
     "job_cancelled": ("info", lambda data: f"{_job(data)} cancelled"),
     "stale_outcome": ("warning", _stale),
+    "checkpoint_lost": (
+        "warning",
+        lambda data: f"{_job(data)}: how far it has come cannot be stored: {_error(data['error'])}",
+    ),
     "outcome_lost": ("error", lambda data: f"{_job(data)}: how it ended cannot be stored: {_error(data['error'])}"),
     "job_done": ("debug", lambda data: f"{_job(data)} done in {data['duration']:.3f} s"),
 }

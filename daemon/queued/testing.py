@@ -49,6 +49,8 @@ class CollectedJob:
     attempt: int = 1
     error: BaseException | None = None
     counters: dict[str, int] = field(default_factory=dict, repr=False)
+    #: Where its steps stand, for the next attempt.
+    steps: str | None = field(default=None, repr=False)
     stored: NewJob | None = field(default=None, repr=False)
 
 
@@ -260,8 +262,10 @@ def _attempt(job: CollectedJob) -> Attempt:
     from queued.client.attempt import Attempt, call_here
 
     assert job.stored is not None
+    stored = {} if job.steps is None else {"steps": job.steps}
     attempt = Attempt(
         {
+            **stored,
             "id": job.id,
             "lease": 0,
             "class": job.class_name,
@@ -277,6 +281,7 @@ def _attempt(job: CollectedJob) -> Attempt:
     with attempt:
         call_here(attempt.opened())
         attempt.returned()
+    job.steps = attempt.steps or job.steps
     return attempt
 
 

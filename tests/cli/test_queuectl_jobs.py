@@ -7,6 +7,8 @@ from datetime import datetime, timezone
 import pytest
 
 from cli.conftest import Hand, Program, job
+from queued.domain.jobs import Checkpoint
+from queued.storage import checkpoints
 from queued.storage.store import Store
 
 TRACEBACK = (
@@ -189,3 +191,34 @@ def test_an_error_text_cannot_steer_the_terminal(ctl: Program, store: Store, wor
         told = ctl(*words)
         assert not {"\x1b", "\x07", "\u202e"} & set(told.out)
         assert "\\x1b]0;owned" in told.out
+
+
+def test_steps_and_progress_are_shown(ctl: Program, store: Store, worker: Hand) -> None:
+    running, plain = store.enqueue([job("app.import"), job("app.plain")])
+    (held, _) = worker.claim()
+    steps = '{"finished":[["open",null]],"step":"rows","cursor":{"$queued":"tuple","value":[7,"\\u001b[31m"]}}'
+    with store.transaction() as session:
+        checkpoints.save(session, [Checkpoint(held.id, held.lease, steps, 25.0, 200.0, "rows \x1b[31m")])
+    told = ctl("jobs", "show", running)
+    assert "Steps: open finished, in rows at (7, '\\x1b[31m')" in told.out
+    assert "Progress: 25 of 200, 12 %: rows " in told.out
+    assert "\x1b[31m" not in told.out
+    found = ctl("jobs", "show", running, "--json").json
+    assert (found["steps"]["finished"], found["steps"]["current"]) == (["open"], "rows")
+    assert found["progress"] == {"done": 25.0, "total": 200.0, "percent": 12, "message": "rows \x1b[31m"}
+    assert found["saved_at"] is not None
+    listed = ctl("jobs", "list")
+    assert "DONE" in listed.out
+    assert "12 %" in listed.out
+    progress = {told["id"]: told["progress"] for told in ctl("jobs", "list", "--json").json["jobs"]}
+    assert progress[plain] is None
+    assert progress[running]["percent"] == 12
+
+
+def test_a_list_without_progress_has_no_column_for_it(ctl: Program, store: Store) -> None:
+    (plain,) = store.enqueue([job("app.plain")])
+    assert "DONE" not in ctl("jobs", "list").out
+    told = ctl("jobs", "show", plain)
+    assert "Steps" not in told.out
+    found = ctl("jobs", "show", plain, "--json").json
+    assert (found["steps"], found["progress"], found["saved_at"]) == (None, None, None)

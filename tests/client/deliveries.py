@@ -13,6 +13,11 @@ class RecordingPort:
     def __init__(self) -> None:
         self.jobs: list[dict[str, Any]] = []
         self.batches: list[dict[str, Any]] = []
+        self.watched: dict[tuple[int, int], Any] = {}
+        self.saved: list[dict[str, Any]] = []
+        self.asked = 0
+        self.stop_after: int | None = None
+        self.ours = True
 
     def enqueue(self, jobs: list[dict[str, Any]], batch: dict[str, Any] | None = None) -> dict[str, Any]:
         """Take the jobs, answer ids from 1000 on; batches have the id 5."""
@@ -25,8 +30,18 @@ class RecordingPort:
         return told
 
     def stopping(self) -> bool:
-        """Never."""
-        return False
+        """Once `stop_after` has been asked that often."""
+        self.asked += 1
+        return self.stop_after is not None and self.asked > self.stop_after
+
+    def watch(self, key: tuple[int, int], steps: Any) -> None:
+        """Take the attempt's steps."""
+        self.watched[key] = steps
+
+    def save(self, key: tuple[int, int]) -> bool:
+        """Store the state that the attempt is in."""
+        self.saved.append(self.watched[key].state())
+        return self.ours
 
 
 def delivery(job: queued.Job[..., Any] | str, *args: Any, **fields: Any) -> dict[str, Any]:

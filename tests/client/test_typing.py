@@ -48,6 +48,25 @@ async def main() -> None:
     text: str = await later(1)
 
 
+@queued.step("one", start=0)
+def one_step(s: queued.Step, year: int, *, word: str = "") -> None:
+    s.advance(year)
+    queued.progress(1, 2.5, "words")
+
+
+@queued.step("two")
+async def two_steps(s: queued.Step) -> None:
+    await s.acheckpoint()
+
+
+async def with_steps() -> None:
+    nothing: None = one_step(2026, word="x")
+    await two_steps()
+    async with queued.step("three") as s:
+        if not s.finished:
+            s.set((1, "two"))
+
+
 @add.before_perform
 def before(job: queued.CurrentJob) -> None:
     job.logger.info("x")

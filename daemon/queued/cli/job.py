@@ -8,11 +8,11 @@ from shlex import quote
 from typing import Any
 
 from queued.cli import exits
-from queued.cli.arguments import call
+from queued.cli.arguments import call, shown
 from queued.cli.backtraces import folded
 from queued.cli.database import target
 from queued.cli.output import moment, one_line, printable, relative, say, say_json, span, style, table
-from queued.domain.insights import JobDetail, LimitInfo
+from queued.domain.insights import JobDetail, LimitInfo, Progress, Steps
 
 COLOURS = {
     "failed": "red",
@@ -78,6 +78,10 @@ def facts(job: JobDetail) -> list[tuple[str, str]]:
     told += [("Limit", limit_text(limit, job)) for limit in job.limits]
     if job.started_at is not None and job.finished_at is not None:
         told.append(("Ran for", span((job.finished_at - job.started_at).total_seconds())))
+    if job.steps is not None:
+        told.append(("Steps", one_line(_steps(job.steps), 2_000)))
+    if job.progress is not None and job.saved_at is not None:
+        told.append(("Progress", f"{one_line(_progress(job.progress), 2_000)} ({relative(job.saved_at, job.now)})"))
     if job.process is not None:
         process = job.process
         dead = "" if process.alive else f", silent for {span(process.heartbeat_age)}"
@@ -97,6 +101,19 @@ def limit_text(limit: LimitInfo, job: JobDetail) -> str:
             f"; it waits for this one, {job.ahead.of_jobs()} before it" if job.ahead.value else "; it is next in line"
         )
     return f"{one_line(limit.key, 200)}, {limit.held} of {limit.capacity} {held}{waits}"
+
+
+def _steps(steps: Steps) -> str:
+    parts = [f"{name} finished" for name in steps.finished]
+    if steps.current is not None:
+        parts.append(f"in {steps.current} at {shown(steps.cursor)}")
+    return ", ".join(parts) or "none begun"
+
+
+def _progress(progress: Progress) -> str:
+    of = "" if progress.total is None else f" of {progress.total:.15g}"
+    percent = "" if progress.percent is None else f", {progress.percent} %"
+    return f"{progress.done:.15g}{of}{percent}" + (f": {progress.message}" if progress.message else "")
 
 
 def attempts_table(job: JobDetail) -> str:
@@ -208,7 +225,24 @@ def as_json(job: JobDetail) -> dict[str, Any]:
             }
             for attempt in job.attempts
         ],
+        "steps": None
+        if job.steps is None
+        else {"finished": list(job.steps.finished), "current": job.steps.current, "cursor": job.steps.cursor},
+        "progress": progress_json(job.progress),
+        "saved_at": job.saved_at,
         "hints": hints(job),
+    }
+
+
+def progress_json(progress: Progress | None) -> dict[str, Any] | None:
+    """The documented object of a job's progress, in a list and alone."""
+    if progress is None:
+        return None
+    return {
+        "done": progress.done,
+        "total": progress.total,
+        "percent": progress.percent,
+        "message": progress.message,
     }
 
 

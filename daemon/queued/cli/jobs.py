@@ -7,6 +7,7 @@ from typing import Any
 
 from queued.cli import exits
 from queued.cli.database import target
+from queued.cli.job import progress_json
 from queued.cli.moments import resolve, since
 from queued.cli.options import Subparsers, add_command, subcommands
 from queued.cli.output import relative, say, say_json, table, warn
@@ -77,7 +78,19 @@ def list_jobs(arguments: argparse.Namespace) -> int:
         say_json({"now": now, "jobs": [summary_json(job) for job in page.jobs], "next_before": following})
         return exits.OK
     if page.jobs:
-        headers = ("ID", "STATE", "CLASS", "QUEUE", "PRIORITY", "ATTEMPT", "SINCE", "ERROR")
+        # Most jobs tell no progress, and a line has little room.
+        telling = any(job.progress is not None and job.progress.percent is not None for job in page.jobs)
+        headers = (
+            "ID",
+            "STATE",
+            "CLASS",
+            "QUEUE",
+            "PRIORITY",
+            "ATTEMPT",
+            "SINCE",
+            *(("DONE",) if telling else ()),
+            "ERROR",
+        )
         rows = [
             (
                 job.id,
@@ -87,16 +100,22 @@ def list_jobs(arguments: argparse.Namespace) -> int:
                 job.priority,
                 job.attempt,
                 relative(job.state_at, now),
+                *((_percent(job),) if telling else ()),
                 f"{job.error_class}: {job.message}" if job.error_class else "",
             )
             for job in page.jobs
         ]
-        say(table(headers, rows, right=("ID", "PRIORITY", "ATTEMPT")))
+        say(table(headers, rows, right=("ID", "PRIORITY", "ATTEMPT", "DONE")))
     footer = _footer(page)
     if footer:
         # Beside the list, not in it: what reads the list by column must not meet a sentence.
         warn(footer)
     return exits.OK
+
+
+def _percent(job: JobSummary) -> str:
+    percent = None if job.progress is None else job.progress.percent
+    return "" if percent is None else f"{percent} %"
 
 
 def _footer(page: JobPage) -> str:
@@ -122,4 +141,5 @@ def summary_json(job: JobSummary) -> dict[str, Any]:
         "enqueued_at": job.enqueued_at,
         "run_at": job.run_at,
         "error": {"class": job.error_class, "message": job.message} if job.error_class else None,
+        "progress": progress_json(job.progress),
     }

@@ -20,7 +20,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextlib import ExitStack
 from contextvars import Token
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from queued.client import registry
 from queued.client.arguments import decode_call, decode_value
@@ -31,23 +31,32 @@ from queued.client.failure import class_path, describe
 from queued.client.interrupts import JobInterrupted, message_for
 from queued.client.jobs import Job
 from queued.client.sending import Collector, collecting
-from queued.domain.errors import JobCancelled, JobTimedOut
+from queued.domain.errors import JobCancelled, JobTimedOut, StepError
 from queued.domain.jobs import parse_options
 from queued.domain.retries import Discard, Fail, Retry, decide
+
+if TYPE_CHECKING:
+    from queued.client.steps import StepsPort
 
 
 class Attempt:
     """A delivery that is run once. After the `with` block `outcome` says how it ended and `error` what ended it."""
 
-    def __init__(self, delivery: Mapping[str, Any]) -> None:
+    def __init__(self, delivery: Mapping[str, Any], port: StepsPort | None = None) -> None:
         self._delivery = delivery
         self._job: Job[..., Any] | None = None
         self._in_body = False
         self._arounds: ExitStack | None = None
-        self._running = Running(delivery)
+        self._running = Running(delivery, port)
         self._tokens: tuple[Token[Running | None], Token[Mapping[str, Any]], Token[Collector | None]] | None = None
         self.outcome: dict[str, Any] | None = None
         self.error: BaseException | None = None
+
+    @property
+    def steps(self) -> str | None:
+        """Where the attempt's steps stand, as a later attempt wants them; None when it has none."""
+        steps: str | None = self._running.steps.state()["steps"] if self._running.has_steps else None
+        return steps
 
     def __enter__(self) -> Attempt:
         # The runner's own context stays out of the job, and each job's out of the next: also a batch whose block was never left.
@@ -82,6 +91,8 @@ class Attempt:
     def returned(self) -> None:
         """The function has returned: what is to follow, follows."""
         assert self._job is not None
+        if self._running.has_steps:
+            self._running.steps.returned()
         for after in coming_out("after_perform", self._job):
             after(self._running.job)
 
@@ -125,6 +136,9 @@ class Attempt:
         described = _described(error)
         if isinstance(error, JobCancelled):
             return {"kind": "cancelled", "error": described}
+        if isinstance(error, StepError):  # another attempt would end in the same way
+            self._given_up(error)
+            return {"kind": "failed", "error": described}
         try:
             policies = self._job.policies if self._job is not None else ()
             decision = decide(policies, error, self._delivery.get("counters") or {}, random.random)

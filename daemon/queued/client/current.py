@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from queued.client.batches import CurrentBatch
+    from queued.client.steps import Steps, StepsPort
 
     _Adapter = logging.LoggerAdapter[logging.Logger]
 else:  # Python 3.10 cannot subscript it
@@ -53,12 +54,14 @@ class CurrentJob:
 
 
 class Running:
-    """What `queued` itself knows about the attempt: the job, and the jobs to be stored together with its end."""
+    """What `queued` itself knows about the attempt: the job, its steps, and the jobs to be stored together with its end."""
 
-    __slots__ = ("_job", "arguments", "at_finish", "batch", "context", "delivery")
+    __slots__ = ("_job", "_port", "_steps", "arguments", "at_finish", "batch", "context", "delivery")
 
-    def __init__(self, delivery: Mapping[str, Any]) -> None:
+    def __init__(self, delivery: Mapping[str, Any], port: StepsPort | None = None) -> None:
         self.delivery = delivery
+        self._port = port
+        self._steps: Steps | None = None
         self.arguments: tuple[list[Any], dict[str, Any]] = [], {}
         self.context: Mapping[str, Any] = {}
         self.batch: CurrentBatch | None = None
@@ -83,6 +86,21 @@ class Running:
                 batch=self.batch,
             )
         return self._job
+
+    @property
+    def steps(self) -> Steps:
+        """The steps of the attempt, with what earlier ones have stored."""
+        if self._steps is None:
+            from queued.client.steps import Steps  # most jobs have none
+
+            delivery = self.delivery
+            self._steps = Steps(delivery.get("steps"), (delivery["id"], delivery["lease"]), self._port)
+        return self._steps
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether this attempt has used steps, or an earlier one has."""
+        return self._steps is not None or "steps" in self.delivery
 
 
 #: A context variable, so that each thread and each asyncio task sees its own job, and `asyncio.to_thread` takes it along.

@@ -61,7 +61,7 @@ def perform(delivery: Mapping[str, Any], port: route.Port) -> dict[str, Any]:
     Nothing the job does escapes: not an unknown name, arguments that cannot be read, `sys.exit`, or want of memory.
     """
     route.bind_port(port)
-    attempt = Attempt(delivery)
+    attempt = Attempt(delivery, port)
     try:
         with attempt:
             call_here(attempt.opened())
@@ -75,7 +75,7 @@ def perform(delivery: Mapping[str, Any], port: route.Port) -> dict[str, Any]:
 async def aperform(delivery: Mapping[str, Any], port: route.Port) -> dict[str, Any]:
     """Run one attempt in this asyncio task and return its outcome. See `perform`."""
     route.bind_port(port)
-    attempt = Attempt(delivery)
+    attempt = Attempt(delivery, port)
     try:
         with attempt:
             result = attempt.opened()()

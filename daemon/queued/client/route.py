@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from queued.client.steps import StepsPort
 from queued.domain.batches import NewBatch, facts_of, with_facts
 from queued.domain.errors import ConfigurationError
 from queued.domain.jobs import NewJob
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from queued.storage.store import Store
 
 
-class Port(Protocol):
+class Port(StepsPort, Protocol):
     """The runner's way to the worker, which has the database."""
 
     def enqueue(self, jobs: list[dict[str, Any]], batch: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -26,9 +27,6 @@ class Port(Protocol):
 
         With `batch` that one is opened for them; its id is then the answer's `batch`.
         """
-
-    def stopping(self) -> bool:
-        """Whether the worker is about to stop."""
 
 
 class Sink(Protocol):

@@ -16,7 +16,9 @@
     ├── JobFailed               what ends an attempt
     │   ├── JobCrashed            the process that ran the job died
     │   └── JobTimedOut           the job ran longer than its `timeout`
-    └── JobCancelled            somebody cancelled the job while it ran
+    ├── JobCancelled            somebody cancelled the job while it ran
+    └── StepError               a job uses steps in a way that could not be resumed; it fails, and is not retried
+        └── StepsChanged          its code has other steps than an earlier attempt of it had
 
 Messages are for people: what is wrong, where, what to do.
 """
@@ -103,3 +105,11 @@ class JobTimedOut(JobFailed):
 
 class JobCancelled(QueuedError):
     """Somebody cancelled the job while it ran. Raised inside the job first; then the process that runs it is killed."""
+
+
+class StepError(QueuedError):
+    """A job uses steps in a way that could not be resumed. It fails at once: another attempt would end like this one."""
+
+
+class StepsChanged(StepError):
+    """The job's code has other steps than an earlier attempt of the same job had, or returned before it came to them."""

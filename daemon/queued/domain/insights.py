@@ -65,6 +65,29 @@ class Filters:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job says it is: `done` of `total`, with a few words."""
+
+    done: float
+    total: float | None = None
+    message: str | None = None
+
+    @property
+    def percent(self) -> int | None:
+        """Whole per cent, 100 only when all is done; None without a total."""
+        return None if not self.total or self.total < 0 else int(100 * self.done / self.total)
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The steps of a job: the finished ones in order, the one it is in, and that one's cursor as it is stored (JSON)."""
+
+    finished: tuple[str, ...]
+    current: str | None = None
+    cursor: Any = None
+
+
+@dataclass(frozen=True, slots=True)
 class JobSummary:
     """One line of a list. `state_at` is when the job came into its state, as far as it is known without a search."""
 
@@ -79,6 +102,7 @@ class JobSummary:
     run_at: datetime | None = None
     error_class: str | None = None
     message: str | None = None
+    progress: Progress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +185,10 @@ class JobDetail:
     #: The error that a failed job stands on, else the one of its last attempt that did not end well.
     failure: Failure | None = None
     attempts: tuple[Attempt, ...] = ()
+    steps: Steps | None = None
+    progress: Progress | None = None
+    #: When steps or progress were stored last.
+    saved_at: datetime | None = None
     #: Whether a dispatcher is alive, without which a scheduled job waits also when it is due.
     dispatched: bool = True
     blocked_at: datetime | None = None

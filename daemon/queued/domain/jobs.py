@@ -101,6 +101,23 @@ class ClaimedJob:
     counters: Mapping[str, int] = field(default_factory=dict)
     #: Which side tables know the job; its end is told to them in the same transaction.
     ties: int = 0
+    #: Where an earlier attempt came to, as it stored it; None for a job without steps.
+    steps: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far an attempt has come. `steps` is a JSON text of the client's; `done` of `total`, with a message, is for people.
+
+    None in `steps` or `done`: it does not tell, and what an earlier one told stands.
+    """
+
+    job_id: int
+    lease: int
+    steps: str | None = None
+    done: float | None = None
+    total: float | None = None
+    message: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +164,7 @@ class Outcome:
 
     `ended_ago` and `duration` are seconds measured where the job ran; the database's clock turns them into moments.
     `policy` names the retry policy whose counter this attempt spends. `enqueue` are jobs to be stored in the same
-    transaction as the end itself.
+    transaction as the end itself, and so is `checkpoint`.
     """
 
     job_id: int
@@ -163,6 +180,8 @@ class Outcome:
     enqueue: tuple[NewJob, ...] = ()
     #: As `ClaimedJob.ties`; where it is not known, the claim itself tells.
     ties: int = 0
+    #: How far it came, where that is not stored yet.
+    checkpoint: Checkpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)

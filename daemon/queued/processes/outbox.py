@@ -14,7 +14,8 @@ from typing import Any
 
 from queued.domain.batches import NewBatch
 from queued.domain.errors import BatchFinished, DatabaseError, DatabaseUnavailable
-from queued.domain.jobs import OUTCOME_KINDS, Arrival, Failure, NewJob, Outcome, OutcomeKind, Stored
+from queued.domain.jobs import OUTCOME_KINDS, Arrival, Checkpoint, Failure, NewJob, Outcome, OutcomeKind, Stored
+from queued.processes.checkpoints import Checkpoints, state_of
 from queued.processes.outage import AWAY
 from queued.storage import claimed, jobs
 from queued.storage.store import Store
@@ -63,6 +64,7 @@ class Ended:
     priority: int | None = None
     enqueue: tuple[NewJob, ...] = ()
     ties: int = 0
+    checkpoint: Checkpoint | None = None
 
     def outcome(self, now: float) -> Outcome:
         """What the database is told."""
@@ -79,6 +81,7 @@ class Ended:
             self.priority,
             self.enqueue,
             self.ties,
+            self.checkpoint,
         )
 
     def frame(self) -> dict[str, Any]:
@@ -104,6 +107,7 @@ class Ended:
                 {**asdict(job), "run_at": None if job.run_at is None else job.run_at.timestamp()}
                 for job in self.enqueue
             ],
+            "checkpoint": None if self.checkpoint is None else state_of(self.checkpoint),
         }
 
 
@@ -116,13 +120,15 @@ class Outbox:
         self._announce = announce
         self._ended: list[Ended] = []
         self._requests: list[Request] = []
+        #: How far jobs have come that go on.
+        self.checkpoints = Checkpoints(store, worker.process_name)
         self._doubt: Granted | None = None
         #: Ends that may have been stored already: the connection was lost before the answer came.
         self._doubtful: set[tuple[int, int]] = set()
         self._since = 0.0
 
     def __len__(self) -> int:
-        return len(self._ended) + len(self._requests)
+        return len(self._ended) + len(self._requests) + len(self.checkpoints)
 
     def untold(self) -> list[Ended]:
         """The outcomes that are not stored yet."""
@@ -133,7 +139,9 @@ class Outbox:
         return {(ended.job_id, ended.lease) for ended in self._ended}
 
     def add(self, ended: Ended) -> None:
-        """An attempt has ended."""
+        """An attempt has ended. How far it came goes with that."""
+        last = self.checkpoints.take((ended.job_id, ended.lease))
+        ended.checkpoint = ended.checkpoint or last
         if not self._ended:
             self._since = time.monotonic()
         self._ended.append(ended)
@@ -144,16 +152,22 @@ class Outbox:
 
     def drop_requests(self, station: Any) -> None:
         """The runner that asked is gone. Nobody was told that these were stored, and they are not."""
+        self.checkpoints.drop_saves(station)
         self._requests = [request for request in self._requests if request.station is not station]
 
     def rest(self, now: float) -> float | None:
         """Seconds until something must be stored; None when there is nothing."""
         if self._requests or len(self._ended) >= FULL:
             return 0.0
-        return max(0.0, self._since + LINGER - now) if self._ended else None
+        rest = self.checkpoints.rest(now)
+        if self._ended:
+            own = max(0.0, self._since + LINGER - now)
+            return own if rest is None else min(own, rest)
+        return rest
 
     def flush(self) -> None:
         """Store all of it. Raises what `AWAY` names, and then nothing is lost."""
+        self.checkpoints.store()
         self._store_requests()
         while self._ended:
             self._store_outcomes()

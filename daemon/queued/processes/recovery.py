@@ -18,6 +18,7 @@ from typing import Any
 from queued.domain.errors import BatchFinished, DatabaseError, DatabaseUnavailable
 from queued.domain.jobs import Failure, Outcome
 from queued.processes import slots
+from queued.processes.checkpoints import checkpoint_of
 from queued.processes.identity import is_local
 from queued.processes.slots import SlotFile
 from queued.processes.worker import new_job
@@ -121,6 +122,7 @@ def outcome_of(frame: Mapping[str, Any]) -> Outcome:
         queue=frame.get("queue"),
         priority=frame.get("priority"),
         enqueue=tuple(new_job(job) for job in frame.get("enqueue") or ()),
+        checkpoint=checkpoint_of(frame, frame.get("checkpoint")),
     )
 
 

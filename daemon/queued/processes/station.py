@@ -23,7 +23,7 @@ Reason = Literal["timeout", "cancel", "stop"]
 PATIENCE = 0.5
 #: Seconds that a runner may take to be ready for jobs; its worker_start hooks count.
 START_PATIENCE = 10.0
-#: Characters of arguments and options that share a frame. Escaped they may take six times as much; a frame holds 64 MiB.
+#: Characters of arguments, options and steps that share a frame. Escaped they may take six times as much; a frame holds 64 MiB.
 FRAME = 8 * 1024 * 1024
 #: Seconds to wait for the fork server's word on how a runner ended.
 EXIT_WORD = 1.0
@@ -103,20 +103,21 @@ class Station:
             self.deliveries[key] = delivery
             if delivery.timeout is not None:
                 self.watched.add(key)
-            frames.append(
-                {
-                    "id": job.id,
-                    "lease": job.lease,
-                    "class": job.class_name,
-                    "args": job.arguments,
-                    "opts": job.options,
-                    "queue": job.queue,
-                    "priority": job.priority,
-                    "attempt": job.attempt,
-                    "counters": dict(job.counters),
-                    "enqueued_at": job.enqueued_at.timestamp(),
-                }
-            )
+            frame = {
+                "id": job.id,
+                "lease": job.lease,
+                "class": job.class_name,
+                "args": job.arguments,
+                "opts": job.options,
+                "queue": job.queue,
+                "priority": job.priority,
+                "attempt": job.attempt,
+                "counters": dict(job.counters),
+                "enqueued_at": job.enqueued_at.timestamp(),
+            }
+            if job.steps is not None:
+                frame["steps"] = job.steps
+            frames.append(frame)
         if frames:
             self.runner.send({"t": "jobs", "jobs": frames})
 
@@ -242,7 +243,7 @@ def in_frames(jobs: Iterable[ClaimedJob]) -> Iterator[list[ClaimedJob]]:
     some: list[ClaimedJob] = []
     length = 0
     for job in jobs:
-        own = len(job.arguments) + len(job.options or "")
+        own = len(job.arguments) + len(job.options or "") + len(job.steps or "")
         if some and length + own > FRAME:
             yield some
             some, length = [], 0

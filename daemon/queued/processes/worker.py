@@ -24,6 +24,7 @@ from queued.domain.rates import Rate
 from queued.domain.settings import Settings, WorkerSettings
 from queued.domain.unique import Unique
 from queued.processes import slots
+from queued.processes.checkpoints import Save, checkpoint_of
 from queued.processes.identity import hostname
 from queued.processes.outage import AWAY
 from queued.processes.outbox import Ended, Outbox, Request
@@ -243,6 +244,8 @@ class Worker(Role):
         elif kind == "enqueue":
             opened = NewBatch(**frame["batch"]) if frame.get("batch") is not None else None
             self._outbox.request(Request(frame["r"], tuple(new_job(job) for job in frame["jobs"]), station, opened))
+        elif kind == "checkpoint":
+            self._moved(station, frame)
         elif kind == "recalled":
             station.recalled()
             for job_id, lease in frame["jobs"]:
@@ -257,6 +260,12 @@ class Worker(Role):
         duration = max(0.0, frame["end"] - frame["start"])
         self._pace.observe(duration)
         self._outbox.add(ended(delivery.job, frame, duration))
+
+    def _moved(self, station: Station, frame: Mapping[str, Any]) -> None:
+        key = (frame["id"], frame["lease"])
+        checkpoint = checkpoint_of(frame, frame["state"])
+        if key in station.deliveries and checkpoint is not None:  # else its fate is settled, and nobody waits
+            self._outbox.checkpoints.put(checkpoint, Save(frame["r"], key, station) if "r" in frame else None)
 
     def _give_back(self, delivery: Delivery, now: float) -> None:
         kind: OutcomeKind = "cancelled" if delivery.cancel_wanted else "released"
@@ -424,6 +433,7 @@ class Worker(Role):
     def _store_crashes(self) -> None:
         if not self._crashed:
             return
+        self._outbox.checkpoints.store()
         worker = claimed.Worker(hostname(), self.name)
         while self._crashed:
             delivery, reason = self._crashed[0]
@@ -759,6 +769,7 @@ def ended(job: ClaimedJob, frame: Mapping[str, Any], duration: float) -> Ended:
         frame.get("priority"),
         tuple(new_job(item) for item in frame.get("enqueue") or ()),
         job.ties,
+        checkpoint_of(frame, frame.get("checkpoint")),
     )
 
 

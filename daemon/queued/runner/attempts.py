@@ -8,9 +8,10 @@ from typing import Any
 
 from .capture import Capture
 from .channel import Channel
-from .guest import Guest, Port
+from .guest import Guest
 from .outcome import Delivery, escaped, render
 from .output import Output
+from .port import RunnerPort
 from .slots import Slots
 
 #: Seconds that an attempt may take from its first entry here to the job's own code.
@@ -27,7 +28,7 @@ class Attempts:
     """What runs at this moment, told to the slot file before an attempt and to the worker after it."""
 
     def __init__(
-        self, guest: Guest, port: Port, channel: Channel, slots: Slots, output: Output, capture: Capture
+        self, guest: Guest, port: RunnerPort, channel: Channel, slots: Slots, output: Output, capture: Capture
     ) -> None:
         self.guest = guest
         self.port = port
@@ -77,6 +78,10 @@ class Attempts:
         reason = self._reasons.pop(key, None) if self._reasons else None
         if isinstance(result, BaseException):
             result = escaped(result, reason)
+        # With the outcome, in one piece: neither is known without the other, whatever dies now.
+        checkpoint = self.port.checkpoints.last(key)
+        if checkpoint is not None:
+            result = {**result, "checkpoint": checkpoint}
         self._output.finish_job(job)
         self._capture.settle()
         self.channel.finish(render(delivery, start, end, result), more)

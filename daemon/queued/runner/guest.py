@@ -13,6 +13,16 @@ from .outcome import Delivery
 MODULE = "queued.client.guest"
 
 
+class Steps(Protocol):
+    """How far an attempt has come, as the client knows it."""
+
+    def news(self) -> dict[str, Any] | None:
+        """What has changed since this was last asked, None when nothing has. Called by one thread of the runner's."""
+
+    def state(self) -> dict[str, Any]:
+        """All of it: `{"steps": JSON text or null, "progress": [done, total, message] or null}`."""
+
+
 class Port(Protocol):
     """What an attempt may ask of its runner."""
 
@@ -21,6 +31,12 @@ class Port(Protocol):
 
     def stopping(self) -> bool:
         """Whether a stop is near."""
+
+    def watch(self, key: tuple[int, int], steps: Steps) -> None:
+        """Tell the worker how far the attempt (job id, lease) has come, from now on to its end."""
+
+    def save(self, key: tuple[int, int]) -> bool:
+        """Have how far the attempt has come stored now; waits until it is. False when the attempt is no longer ours."""
 
 
 class Guest(Protocol):
@@ -38,7 +54,7 @@ class Guest(Protocol):
 
 
 def refusal(name: str | None = None) -> type[Exception]:
-    """What a job expects to be raised when an enqueue fails: the client's own error, where it has one."""
+    """What a job expects to be raised when something cannot be stored: the client's own error, where it has one."""
     errors = sys.modules.get("queued.domain.errors")
     found = getattr(errors, name or "EnqueueError", None) or getattr(errors, "EnqueueError", None)
     return found if isinstance(found, type) and issubclass(found, Exception) else RuntimeError

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from queued.domain.jobs import RATED, Arrival, Failure, Outcome
+from queued.storage import checkpoints, ready, ties
 from queued.storage import jobs as jobs_table
-from queued.storage import ready, ties
 from queued.storage.session import Row, Session
 
 #: The retry policy under which crashes are counted.
@@ -52,7 +52,11 @@ class Worker:
 def is_plain(outcomes: Iterable[Outcome]) -> bool:
     """Whether `finish` needs one statement only for these outcomes."""
     return all(
-        outcome.kind in END_STATES and outcome.failure is None and not outcome.enqueue and not outcome.ties
+        outcome.kind in END_STATES
+        and outcome.failure is None
+        and not outcome.enqueue
+        and not outcome.ties
+        and outcome.checkpoint is None
         for outcome in outcomes
     )
 
@@ -73,6 +77,8 @@ def end(session: Session, outcomes: Sequence[Outcome], worker: Worker) -> tuple[
     if is_plain(outcomes):
         _end(session, outcomes, worker, report, moves)
         return report, moves
+    # Before the claims are gone: a checkpoint counts while its lease holds.
+    checkpoints.save(session, [outcome.checkpoint for outcome in outcomes if outcome.checkpoint is not None])
     _end(session, [outcome for outcome in outcomes if outcome.kind in END_STATES], worker, report, moves)
     released = [outcome for outcome in outcomes if outcome.kind == "released"]
     if released:

@@ -25,7 +25,9 @@ from queued.domain.insights import (
     Lock,
     Overview,
     ProcessInfo,
+    Progress,
     QueueInfo,
+    Steps,
     serves,
 )
 from queued.domain.jobs import Failure, State
@@ -161,6 +163,7 @@ def _summary(row: Row) -> JobSummary:
         run_at=row.get("due_at") or row["run_at"],
         error_class=row.get("error_class"),
         message=row.get("message"),
+        progress=Progress(row["done"], row["total"]) if row.get("done") is not None else None,
     )
 
 
@@ -195,8 +198,24 @@ def job(session: Session, job_id: int, threshold: float = ALIVE_THRESHOLD) -> Jo
         blocked_at=row["blocked_at"],
         limits=_limits(session, job_id),
         ahead=_ahead(session, job_id) if place["state"] == "blocked" else None,
+        **_checkpoint(session, job_id),
         **place,
     )
+
+
+def _checkpoint(session: Session, job_id: int) -> dict[str, Any]:
+    row = session.one("insights.checkpoint", id=job_id)
+    if row is None:
+        return {}
+    progress = Progress(row["done"], row["total"], row["message"]) if row["done"] is not None else None
+    return {"steps": _steps(row["steps"]), "progress": progress, "saved_at": row["saved_at"]}
+
+
+def _steps(text: str | None) -> Steps | None:
+    if text is None:
+        return None
+    told = json.loads(text)
+    return Steps(tuple(name for name, _ in told["finished"]), told["step"], told["cursor"])
 
 
 def _has_dispatcher(session: Session, threshold: float) -> bool:

@@ -63,6 +63,7 @@ def claim(
                 row["enqueued_at"],
                 json.loads(row["counters"]) if row["counters"] else {},
                 row["ties"],
+                row["steps"],
             )
         )
     return claimed, {Lane(*lane): seq for lane, seq in last.items()}

@@ -313,3 +313,59 @@ def die_first() -> None:
     with ledger.attempt(job.id, attempt=job.attempt):
         if job.attempt == 1:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+@queued.job(retry_on=queued.retry_on(NoLuckError, wait=0.05, jitter=0, attempts=3))
+def walk(count: int, seconds: float, ends: str = "") -> None:
+    """Three steps: one that notes itself, one that counts with a cursor, one that notes itself. `ends` says how it goes wrong."""
+    job = this()
+    with ledger.attempt(job.id, attempt=job.attempt):
+        with queued.step("open") as s:
+            if not s.finished:
+                ledger.note("opened", job.id)
+        with queued.step("count", start=0) as s:
+            ledger.note("resumed", job.id, cursor=s.cursor)
+            for number in range(s.cursor, count):
+                ledger.note("counted", job.id, number=number)
+                time.sleep(seconds)
+                s.advance(number + 1)
+                queued.progress(number + 1, count, "counting")
+                if ends and number == count // 2 and job.attempt == 1:
+                    s.checkpoint()
+                    if ends == "exit":
+                        os._exit(9)
+                    raise NoLuckError("half of it")
+        close(job.id)
+
+
+@queued.step("close")
+def close(s: queued.Step, job: int) -> None:
+    """The last step, as a function."""
+    ledger.note("closed", job)
+
+
+@queued.job()
+async def awalk(count: int, seconds: float) -> None:
+    """The same as a coroutine, with one step."""
+    job = this()
+    with ledger.attempt(job.id, attempt=job.attempt):
+        async with queued.step("count", start=0) as s:
+            ledger.note("resumed", job.id, cursor=s.cursor)
+            for number in range(s.cursor, count):
+                ledger.note("counted", job.id, number=number)
+                await asyncio.sleep(seconds)
+                s.advance(number + 1)
+            await s.acheckpoint()
+
+
+@queued.job(retry_on=queued.retry_on(Exception, wait=0.05, jitter=0, attempts=5))
+def renamed() -> None:
+    """A job whose code is another one at the second attempt."""
+    job = this()
+    with ledger.attempt(job.id, attempt=job.attempt):
+        with queued.step("first") as s:
+            if not s.finished:
+                ledger.note("first", job.id)
+        with queued.step("second" if job.attempt == 1 else "another", start=0) as s:
+            s.advance(s.cursor + 1)
+            raise NoLuckError("in the second step")

@@ -49,7 +49,8 @@ SELECT j.id, l.lease, j.class_name, l.queue, l.priority, l.seq, l.attempt, l.tie
       SELECT a.policy, count(*) AS spent FROM queued.attempts AS a
       WHERE a.job_id = l.job_id AND a.counted AND a.policy IS NOT NULL GROUP BY a.policy
     ) AS c
-  ) END AS counters
+  ) END AS counters,
+  (SELECT k.steps FROM queued.checkpoints AS k WHERE k.job_id = l.job_id) AS steps
 FROM leased AS l CROSS JOIN LATERAL (
   SELECT id, class_name, arguments, options, enqueued_at FROM queued.jobs WHERE id = l.job_id LIMIT 1
 ) AS j

@@ -7,6 +7,8 @@ WITH old AS (
   )) RETURNING job_id
 ), attempts AS (
   DELETE FROM queued.attempts AS a USING old WHERE a.job_id = old.job_id
+), checkpoints AS (
+  DELETE FROM queued.checkpoints AS k USING old WHERE k.job_id = old.job_id
 )
 DELETE FROM queued.jobs AS j USING old WHERE j.id = old.job_id RETURNING j.id
 
@@ -25,5 +27,7 @@ WITH old AS (
   DELETE FROM queued.job_rates AS r USING old WHERE r.job_id = old.job_id
 ), attempts AS (
   DELETE FROM queued.attempts AS a USING old WHERE a.job_id = old.job_id
+), checkpoints AS (
+  DELETE FROM queued.checkpoints AS k USING old WHERE k.job_id = old.job_id
 )
 DELETE FROM queued.jobs AS j USING old WHERE j.id = old.job_id RETURNING j.id

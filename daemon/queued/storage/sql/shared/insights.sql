@@ -72,7 +72,7 @@ SELECT j.id, j.class_name, j.enqueued_at, j.run_at,
                 1 + COALESCE((SELECT max(a.attempt) FROM queued.attempts AS a WHERE a.job_id = j.id), 0)) AS attempt,
        e.finished_at, c.claimed_at, c.started_at, s.run_at AS due_at, b.blocked_at,
        f.failed_at, f.error_class,
-       substr(f.message, 1, 300) AS message
+       substr(f.message, 1, 300) AS message, k.done, k.total
 FROM (SELECT id, class_name, queue, priority, enqueued_at, run_at FROM queued.jobs
       WHERE id < :before ORDER BY id DESC LIMIT :page) AS j
 LEFT JOIN queued.finished AS e ON e.job_id = j.id
@@ -80,6 +80,7 @@ LEFT JOIN queued.claimed AS c ON c.job_id = j.id
 LEFT JOIN queued.scheduled AS s ON s.job_id = j.id
 LEFT JOIN queued.failed AS f ON f.job_id = j.id
 LEFT JOIN queued.blocked AS b ON b.job_id = j.id
+LEFT JOIN queued.checkpoints AS k ON k.job_id = j.id
 ORDER BY j.id DESC;
 
 -- name: ready_between
@@ -120,9 +121,10 @@ ORDER BY j.id DESC;
 
 -- name: list_running
 SELECT j.id, j.class_name, j.enqueued_at, j.run_at, c.queue, c.priority, 'running' AS state, c.attempt,
-       c.claimed_at, c.started_at
+       c.claimed_at, c.started_at, k.done, k.total
 FROM (SELECT * FROM queued.claimed WHERE job_id < :before ORDER BY job_id DESC LIMIT :page) AS c
 JOIN queued.jobs AS j ON j.id = c.job_id
+LEFT JOIN queued.checkpoints AS k ON k.job_id = j.id
 ORDER BY j.id DESC;
 
 -- name: list_failed
@@ -170,6 +172,10 @@ SELECT queue, priority, attempt, ready_at FROM queued.ready WHERE job_id = :id L
 -- name: attempts
 SELECT attempt, policy, error_class, message, backtrace, hostname, process_name, started_at, ended_at, counted
 FROM queued.attempts WHERE job_id = :id ORDER BY attempt;
+
+-- name: checkpoint
+-- How far a job has come, if it tells.
+SELECT steps, done, total, message, saved_at FROM queued.checkpoints WHERE job_id = :id;
 
 -- name: process
 SELECT id, name, kind, supervisor, pid, hostname, metadata, started_at, last_heartbeat_at, {now} AS now_at

@@ -46,7 +46,8 @@ SELECT j.id, c.lease, j.class_name, p.queue, p.priority, p.seq, p.attempt, p.tie
       SELECT a.policy AS policy, count(*) AS spent FROM queued.attempts AS a
       WHERE a.job_id = p.job_id AND a.counted AND a.policy IS NOT NULL GROUP BY a.policy
     ) AS s
-  ) END AS counters
+  ) END AS counters,
+  (SELECT k.steps FROM queued.checkpoints AS k WHERE k.job_id = p.job_id) AS steps
 FROM temp.picked AS p
 CROSS JOIN queued.jobs AS j ON j.id = p.job_id
 CROSS JOIN queued.claimed AS c ON c.job_id = p.job_id

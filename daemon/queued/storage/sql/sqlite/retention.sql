@@ -11,6 +11,8 @@ DELETE FROM queued.finished WHERE job_id IN (SELECT job_id FROM temp.picked);
 
 DELETE FROM queued.attempts WHERE job_id IN (SELECT job_id FROM temp.picked);
 
+DELETE FROM queued.checkpoints WHERE job_id IN (SELECT job_id FROM temp.picked);
+
 DELETE FROM queued.jobs WHERE id IN (SELECT job_id FROM temp.picked) RETURNING id
 
 -- name: failed
@@ -30,5 +32,7 @@ DELETE FROM queued.job_uniques WHERE job_id IN (SELECT job_id FROM temp.picked);
 DELETE FROM queued.job_rates WHERE job_id IN (SELECT job_id FROM temp.picked);
 
 DELETE FROM queued.attempts WHERE job_id IN (SELECT job_id FROM temp.picked);
+
+DELETE FROM queued.checkpoints WHERE job_id IN (SELECT job_id FROM temp.picked);
 
 DELETE FROM queued.jobs WHERE id IN (SELECT job_id FROM temp.picked) RETURNING id
