@@ -123,6 +123,8 @@ def test_make_run_takes_any_name_of_a_folder(tmp_path: Path) -> None:
     made = subprocess.run(
         ["make", "run", "PHOTOS=Anna's pics", f"VENV={tmp_path}", f"EXAMPLE_VENV={tmp_path}", *old],
         cwd=ROOT,
+        # A make that runs these tests must not have its own flags and folders told by this one.
+        env={name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}},
         capture_output=True,
         text=True,
         timeout=60,

@@ -119,14 +119,15 @@ class Application:
         self._loaded = self.just_loaded = True
         self.hooks = frozenset(manifest.get("hooks", ()))
         self.jobs = manifest.get("jobs") or {}
+        own = [name for name in self.jobs if not name.startswith("queued.")]  # commands and programs are always there
         emit(
             "application_loaded",
             process=self.key,
             pid=self._server.pid,
             python=frame.get("python"),
-            jobs=len(manifest.get("jobs", ())),
+            jobs=len(own),
         )
-        if not manifest.get("jobs"):
+        if not own:
             emit("application_without_jobs", process=self.key)
 
 
