@@ -7,7 +7,7 @@ from queued.storage.store import Store
 
 
 def prune(store: Store, retention: RetentionSettings, batches: int = 20) -> dict[str, int]:
-    """Delete jobs that ended longer ago than their state's period; how many of each state, and how many batches.
+    """Delete jobs that ended their state's period ago or earlier; how many of each state, and how many batches.
 
     A batch is kept as long as finished jobs, one with failed members as long as failed jobs.
 

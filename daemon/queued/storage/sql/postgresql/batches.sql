@@ -24,6 +24,6 @@ DELETE FROM queued.batch_jobs WHERE job_id = ANY(:ids) RETURNING job_id, batch_i
 -- Forget batches that finished long ago.
 DELETE FROM queued.batches WHERE id = ANY (ARRAY(
   SELECT id FROM queued.batches
-  WHERE finished_at < {now} - :period * interval '1 second' AND (failed > 0) = (:with_failures <> 0)
+  WHERE finished_at <= {now} - :period * interval '1 second' AND (failed > 0) = (:with_failures <> 0)
   LIMIT :batch_size FOR UPDATE SKIP LOCKED
 )) RETURNING id

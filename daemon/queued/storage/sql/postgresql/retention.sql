@@ -3,7 +3,7 @@
 WITH old AS (
   DELETE FROM queued.finished WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM queued.finished
-    WHERE state = :state AND finished_at < {now} - :period * interval '1 second' LIMIT :batch_size FOR UPDATE SKIP LOCKED
+    WHERE state = :state AND finished_at <= {now} - :period * interval '1 second' LIMIT :batch_size FOR UPDATE SKIP LOCKED
   )) RETURNING job_id
 ), attempts AS (
   DELETE FROM queued.attempts AS a USING old WHERE a.job_id = old.job_id
@@ -17,7 +17,7 @@ DELETE FROM queued.jobs AS j USING old WHERE j.id = old.job_id RETURNING j.id
 WITH old AS (
   DELETE FROM queued.failed WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM queued.failed
-    WHERE failed_at < {now} - :period * interval '1 second' AND :state = 'failed' LIMIT :batch_size FOR UPDATE SKIP LOCKED
+    WHERE failed_at <= {now} - :period * interval '1 second' AND :state = 'failed' LIMIT :batch_size FOR UPDATE SKIP LOCKED
   )) RETURNING job_id
 ), limits AS (
   DELETE FROM queued.job_limits AS l USING old WHERE l.job_id = old.job_id

@@ -24,6 +24,6 @@ DELETE FROM queued.batch_jobs WHERE job_id IN (SELECT value FROM json_each(:ids)
 -- Forget batches that finished long ago.
 DELETE FROM queued.batches WHERE id IN (
   SELECT id FROM queued.batches
-  WHERE finished_at < {now} - CAST(:period * 1000000 AS INTEGER) AND (failed > 0) = (:with_failures <> 0)
+  WHERE finished_at <= {now} - CAST(:period * 1000000 AS INTEGER) AND (failed > 0) = (:with_failures <> 0)
   LIMIT :batch_size
 ) RETURNING id
