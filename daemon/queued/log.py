@@ -27,6 +27,9 @@ NAMES: Mapping[str, str] = {"debug": "DEBUG", "info": "INFO", "warning": "WARN",
 #: Metadata that helps the program and not the reader.
 UNSAID = frozenset({"slots", "application", "supervisor"})
 
+#: Events that are counted, and too many to be read.
+UNTOLD = frozenset({"turned", "polled", "acked", "jobs_ended"})
+
 Words = str | Callable[[Mapping[str, Any]], str]
 
 
@@ -209,6 +212,10 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
     "runner_not_started": ("debug", "No runner yet: {error}"),
     "runner_died": ("warning", _with_jobs("The runner {pid} died: {reason}")),
     "runner_killed": ("warning", _with_jobs("Killed the runner {pid}: a job in it did not end when told to")),
+    # monitoring
+    "exporter_listens": ("info", "Metrics and health at {address}"),
+    "textfile_failed": ("error", "metrics.textfile: {path} cannot be written or removed: {error}"),
+    "metrics_failed": ("error", lambda data: f"A request for {data['path']} failed: {_error(data['error'])}"),
     "runner_remains": ("error", "The runner {pid} was killed and is still there; it hangs in the kernel"),
     # recurring tasks
     "recurring_synced": ("info", _synced),
@@ -239,7 +246,6 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
     ),
     # jobs
     "dispatched": ("debug", lambda data: f"Made {_jobs(data['count'])} ready"),
-    "claimed": ("debug", lambda data: f"Claimed {_jobs(data['count'])}"),
     "retention": (
         "info",
         lambda data: "Deleted for age: " + ", ".join(f"{count} {state}" for state, count in data["deleted"].items()),
@@ -311,6 +317,8 @@ def configure(level: str = "info", stream: TextIO | None = None) -> Callable[[],
     def interesting(name: str) -> bool:
         # Before any word is made: at full speed there are tens of thousands of these a second.
         known = LINES.get(name)
+        if name in UNTOLD:
+            return False
         return known is None or not isinstance(known[0], str) or LEVELS[known[0]] >= least
 
     def write(name: str, data: dict[str, Any]) -> None:

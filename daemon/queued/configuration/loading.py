@@ -19,6 +19,7 @@ from queued.domain.errors import ConfigurationError
 from queued.domain.settings import (
     BY_PATH,
     DatabaseSettings,
+    MetricsSettings,
     Mode,
     RetentionSettings,
     SchedulerSettings,
@@ -174,6 +175,7 @@ def _settings(
         scheduler=team.scheduler or (SchedulerSettings() if role is None else None),
         recurring=team.tasks,
         retention=build(RetentionSettings, tree.get("retention", {})),
+        metrics=_metrics({**tree.get("metrics", {}), **team.metrics}, directory),
         runtime_directory=_runtime_directory(reader, tree, directory, environ),
         source=reader.notes.file,
         **plain,
@@ -187,6 +189,16 @@ def _settings(
             f"so one late heartbeat would take jobs from a living process; write {settings.heartbeat_interval * 5:g}",
         )
     return settings
+
+
+def _metrics(values: Tree, directory: str) -> MetricsSettings:
+    settings = build(MetricsSettings, values)
+    listen, textfile = settings.listen, settings.textfile
+    if listen is not None and "/" in listen:
+        listen = os.path.normpath(os.path.join(directory, listen.removeprefix("unix:")))
+    if textfile is not None:
+        textfile = os.path.normpath(os.path.join(directory, textfile))
+    return replace(settings, listen=listen, textfile=textfile)
 
 
 def _database(reader: Reader, tree: Tree, given_url: str | None, cwd: str, found: bool) -> DatabaseSettings:

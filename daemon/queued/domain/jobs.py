@@ -103,6 +103,8 @@ class ClaimedJob:
     ties: int = 0
     #: Where an earlier attempt came to, as it stored it; None for a job without steps.
     steps: str | None = None
+    #: Seconds that it was ready before it was claimed.
+    waited: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from queued.storage import claimed, expiries, queues, ready, unique
 from queued.storage.claimed import CRASH_POLICY
 from queued.storage.sql import Dialect
 from queued.storage.store import Bell
-from queued.telemetry import emit
+from queued.telemetry import emit, wanted
 
 #: Most jobs that run alone at once because their process crashed before.
 MOST_ALONE = 3
@@ -117,6 +117,13 @@ class Worker(Role):
             "polling_interval": self.worker.polling_interval,
             "slots": [*self._slots, self._untold],
         }
+
+    def gauges(self) -> Mapping[str, Any]:
+        """A runner is kept supplied: while more jobs are in its hands than it has threads, all of them are busy."""
+        alone = [station for station in self._alone if station is not None]
+        busy = sum(min(len(station.deliveries), station.capacity) for station in self._stations())
+        threads = self.capacity + sum(station.capacity for station in alone)
+        return {"queues": ",".join(self.worker.queues), "threads": threads, "busy": busy}
 
     def ready(self) -> None:
         if self.settings.database.wake:
@@ -259,7 +266,8 @@ class Worker(Role):
             return  # its fate was settled before: killed, or called back
         duration = max(0.0, frame["end"] - frame["start"])
         self._pace.observe(duration)
-        self._outbox.add(ended(delivery.job, frame, duration))
+        waited = max(0.0, delivery.job.waited + frame["start"] - delivery.sent_at)
+        self._outbox.add(ended(delivery.job, frame, duration, waited))
 
     def _moved(self, station: Station, frame: Mapping[str, Any]) -> None:
         key = (frame["id"], frame["lease"])
@@ -270,7 +278,7 @@ class Worker(Role):
     def _give_back(self, delivery: Delivery, now: float) -> None:
         kind: OutcomeKind = "cancelled" if delivery.cancel_wanted else "released"
         job = delivery.job
-        self._outbox.add(Ended(job.id, job.lease, job.class_name, kind, now, ties=job.ties))
+        self._outbox.add(Ended(job.id, job.lease, job.class_name, kind, now, ties=job.ties, lane=job.queue))
 
     # what runs
 
@@ -526,10 +534,21 @@ class Worker(Role):
         failure = Failure(expiries.EXPIRED, expiries.WHY_EXPIRED)
         for job in found:
             if refusal is not None and job.ties & (UNTIL_START | EXPIRING):
-                self._outbox.add(Ended(job.id, job.lease, job.class_name, "released", now, ties=job.ties))
+                self._outbox.add(
+                    Ended(job.id, job.lease, job.class_name, "released", now, ties=job.ties, lane=job.queue)
+                )
             elif job.id in lapsed:
                 self._outbox.add(
-                    Ended(job.id, job.lease, job.class_name, "discarded", now, failure=failure, ties=job.ties)
+                    Ended(
+                        job.id,
+                        job.lease,
+                        job.class_name,
+                        "discarded",
+                        now,
+                        failure=failure,
+                        ties=job.ties,
+                        lane=job.queue,
+                    )
                 )
             else:
                 admitted.append(job)
@@ -542,7 +561,7 @@ class Worker(Role):
             failure = Failure(
                 "queued.JobTooLarge", "its arguments are too large to be handed to the process that runs jobs"
             )
-            self._outbox.add(Ended(job.id, job.lease, job.class_name, "failed", now, failure=failure))
+            self._outbox.add(Ended(job.id, job.lease, job.class_name, "failed", now, failure=failure, lane=job.queue))
 
     def _search(self, now: float) -> None:
         started = time.monotonic()
@@ -566,8 +585,11 @@ class Worker(Role):
         lease = (self.process_id << LEASE_BITS) + self._leases
         self._leases += limit  # also when the claim fails: it may have been made all the same
         # Not durable: a claim that a power cut undoes leaves its jobs ready, and whatever was stored after it is undone too.
+        began = time.monotonic()
         with self.store.statement(durable=False) as session:
             found, taken = ready.claim(session, marks, limit, self.process_id, lease)
+        if wanted("polled"):
+            emit("polled", count=len(found), seconds=time.monotonic() - began, process=self.name)
         self._lanes.taken(taken)
         self._unnoted |= {lane.queue for lane in taken} - self._noted
         return found
@@ -743,11 +765,21 @@ def new_job(frame: Mapping[str, Any]) -> NewJob:
     )
 
 
-def ended(job: ClaimedJob, frame: Mapping[str, Any], duration: float) -> Ended:
-    """What a runner said of a job's end."""
+def ended(job: ClaimedJob, frame: Mapping[str, Any], duration: float, waited: float) -> Ended:
+    """What a runner said of the end of a job that had waited so many seconds for its start."""
     kind = frame["kind"]
     if kind == "done" and len(frame) == 5:
-        return Ended(job.id, job.lease, job.class_name, "done", frame["end"], duration, ties=job.ties)
+        return Ended(
+            job.id,
+            job.lease,
+            job.class_name,
+            "done",
+            frame["end"],
+            duration,
+            ties=job.ties,
+            lane=job.queue,
+            waited=waited,
+        )
     error = frame.get("error")
     failure = None
     if kind not in OUTCOME_KINDS:
@@ -770,6 +802,8 @@ def ended(job: ClaimedJob, frame: Mapping[str, Any], duration: float) -> Ended:
         tuple(new_job(item) for item in frame.get("enqueue") or ()),
         job.ties,
         checkpoint_of(frame, frame.get("checkpoint")),
+        job.queue,
+        waited,
     )
 
 
@@ -780,6 +814,6 @@ def killed(delivery: Delivery, now: float) -> Ended:
     if delivery.reason == "timeout":
         text = f"it ran longer than its timeout of {delivery.timeout:g} s and did not end when told to; its process was killed"
         failure = Failure("queued.JobTimedOut", text)
-        return Ended(job.id, job.lease, job.class_name, "failed", now, duration, failure, ties=job.ties)
+        return Ended(job.id, job.lease, job.class_name, "failed", now, duration, failure, ties=job.ties, lane=job.queue)
     kind: Any = "cancelled" if delivery.reason == "cancel" else "released"
-    return Ended(job.id, job.lease, job.class_name, kind, now, duration, ties=job.ties)
+    return Ended(job.id, job.lease, job.class_name, kind, now, duration, ties=job.ties, lane=job.queue)

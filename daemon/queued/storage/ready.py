@@ -64,6 +64,7 @@ def claim(
                 json.loads(row["counters"]) if row["counters"] else {},
                 row["ties"],
                 row["steps"],
+                row["waited"],
             )
         )
     return claimed, {Lane(*lane): seq for lane, seq in last.items()}

@@ -30,7 +30,8 @@ NETWORK_FILE_SYSTEMS = frozenset(
 #: Holds the jobs of one claim between its statements; it lives in memory, for this connection only.
 SCRATCH = """
 CREATE TEMP TABLE IF NOT EXISTS picked (
-  seq INTEGER PRIMARY KEY, job_id INTEGER, queue TEXT, priority INTEGER, attempt INTEGER, ties INTEGER
+  seq INTEGER PRIMARY KEY, job_id INTEGER, queue TEXT, priority INTEGER, attempt INTEGER, ties INTEGER,
+  ready_at INTEGER
 )
 """
 
