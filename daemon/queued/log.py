@@ -85,6 +85,15 @@ def _fatal(data: Mapping[str, Any]) -> str:
     return f"{data['key']} is FATAL: {data['reason']}. It is not started again; {remedy}"
 
 
+def _slow(data: Mapping[str, Any]) -> str:
+    if data["kind"] == "application":
+        return (
+            f"{data['key']} is still loading the application after {data['seconds']} s; its workers wait for it. "
+            "Does a module of `import:` wait for something while it is imported?"
+        )
+    return f"{data['key']} is still starting after {data['seconds']} s"
+
+
 def _recovered(data: Mapping[str, Any]) -> str:
     said = [f"{data['reason']}:"]
     for key, one, more in (
@@ -190,7 +199,7 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
     "actor_died": ("warning", _retry),
     "actor_fatal": ("error", _fatal),
     "actor_still_fatal": ("error", _fatal),
-    "actor_slow": ("warning", "{key} is still starting"),
+    "actor_slow": ("warning", _slow),
     "actor_silent": ("error", "{key} has not moved for {seconds:g} s; killing it"),
     "stop_exceeded": ("warning", "{key} did not stop in time; killing it"),
     "stopping": ("info", lambda data: "Stopping at once" if data.get("immediate") else "Stopping"),
@@ -212,11 +221,11 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
     "runner_not_started": ("debug", "No runner yet: {error}"),
     "runner_died": ("warning", _with_jobs("The runner {pid} died: {reason}")),
     "runner_killed": ("warning", _with_jobs("Killed the runner {pid}: a job in it did not end when told to")),
+    "runner_remains": ("error", "The runner {pid} was killed and is still there; it hangs in the kernel"),
     # monitoring
     "exporter_listens": ("info", "Metrics and health at {address}"),
     "textfile_failed": ("error", "metrics.textfile: {path} cannot be written or removed: {error}"),
     "metrics_failed": ("error", lambda data: f"A request for {data['path']} failed: {_error(data['error'])}"),
-    "runner_remains": ("error", "The runner {pid} was killed and is still there; it hangs in the kernel"),
     # recurring tasks
     "recurring_synced": ("info", _synced),
     "recurring_refused": (
@@ -246,6 +255,7 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
     ),
     # jobs
     "dispatched": ("debug", lambda data: f"Made {_jobs(data['count'])} ready"),
+    "claimed": ("debug", lambda data: f"Claimed {_jobs(data['count'])}"),
     "retention": (
         "info",
         lambda data: "Deleted for age: " + ", ".join(f"{count} {state}" for state, count in data["deleted"].items()),
@@ -316,9 +326,9 @@ def configure(level: str = "info", stream: TextIO | None = None) -> Callable[[],
 
     def interesting(name: str) -> bool:
         # Before any word is made: at full speed there are tens of thousands of these a second.
-        known = LINES.get(name)
         if name in UNTOLD:
             return False
+        known = LINES.get(name)
         return known is None or not isinstance(known[0], str) or LEVELS[known[0]] >= least
 
     def write(name: str, data: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fixtures.daemon import Daemon, DaemonFactory
-from fixtures.scraping import PATIENCE, Reply, Scraper, scraper_of
+from fixtures.scraping import Reply, Scraper, scraper_of
 
 APP = """
 import os, time

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 
 from queued.domain.gauges import target_of
 from queued.domain.insights import Overview, diagnose
@@ -80,3 +80,13 @@ def both(first: Verdict, second: Verdict) -> Verdict:
     return Verdict(
         first.ok and second.ok, first.reasons + second.reasons, second.last_heartbeat or first.last_heartbeat
     )
+
+
+def as_json(verdict: Verdict) -> dict[str, object]:
+    """The documented object of a verdict: what /health and the like answer, and `queuectl status --check --json`."""
+    last = verdict.last_heartbeat
+    return {
+        "healthy": verdict.ok,
+        "last_heartbeat": None if last is None else last.astimezone(timezone.utc).isoformat().replace("+00:00", "Z"),
+        "reasons": list(verdict.reasons),
+    }

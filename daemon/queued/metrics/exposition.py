@@ -12,10 +12,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from queued import __version__
 from queued.domain.gauges import Sample, target_of
 from queued.domain.health import whole
 from queued.domain.insights import Overview
+from queued.domain.release import VERSION
 from queued.metrics.catalogue import BY_NAME, CATALOGUE, OTHER, OUTCOMES, STATES
 from queued.metrics.gaps import Gaps
 from queued.metrics.tally import Histogram, Key, Labels, Tally
@@ -211,7 +211,7 @@ class _Gathered:
     # what the exporter knows itself
 
     def _own(self) -> None:
-        self.put("queued_build_info", (__version__, platform.python_version(), self._known.backend), 1.0, "set")
+        self.put("queued_build_info", (VERSION, platform.python_version(), self._known.backend), 1.0, "set")
         for kind, number in (self._known.actors or {}).items():
             self.put("queued_actors_expected", (kind,), number)
         for collector, run in self._known.collected.items():

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import timezone
 from http import HTTPStatus
 
-from queued.domain.health import Verdict
+from queued.domain.health import Verdict, as_json
 from queued.metrics.server import Answer, Request
 
 #: Text and content type for an Accept header.
@@ -39,13 +38,3 @@ def verdict(found: Verdict) -> Answer:
     """200 or 503, and the verdict as JSON."""
     status = HTTPStatus.OK if found.ok else HTTPStatus.SERVICE_UNAVAILABLE
     return Answer(status, (json.dumps(as_json(found), ensure_ascii=False) + "\n").encode(), "application/json")
-
-
-def as_json(found: Verdict) -> dict[str, object]:
-    """The documented object of a verdict; `queuectl status --check --json` prints the same."""
-    last = found.last_heartbeat
-    return {
-        "healthy": found.ok,
-        "last_heartbeat": None if last is None else last.astimezone(timezone.utc).isoformat().replace("+00:00", "Z"),
-        "reasons": list(found.reasons),
-    }

@@ -354,11 +354,11 @@ def _process(row: Row, threshold: float, counts: dict[str, int] | None = None) -
 
 
 def queues(
-    session: Session, known: tuple[ProcessInfo, ...] | None = None, cap: int = COUNT_CAP, budget: int | None = None
+    session: Session, known: tuple[ProcessInfo, ...] | None = None, cap: int | None = None, budget: int | None = None
 ) -> tuple[QueueInfo, ...]:
     """Every queue that holds an unfinished job, or that a worker has seen, or that somebody has paused.
 
-    `known` are the processes, when the caller has read them already. Counts stop at `cap` rows; those of
+    `known` are the processes, when the caller has read them already. Counts stop at `cap` rows, else at `COUNT_CAP`; those of
     ready jobs share a `budget` of rows, where one is given, of which each queue has `FAIR_SHARE` at least.
     """
     if known is None:
@@ -371,7 +371,9 @@ def queues(
     running = _by_queue(session, "insights.claimed_by_queue", cap)
     failed = _by_queue(session, "insights.failed_by_queue", cap)
     oldest = _oldest(session)
-    most = cap if budget is None else min(cap, max(FAIR_SHARE, budget // max(1, len(oldest))))
+    most = cap
+    if budget is not None:
+        most = min(COUNT_CAP if cap is None else cap, max(FAIR_SHARE, budget // max(1, len(oldest))))
     listed = []
     for name in sorted({*paused, *scheduled, *blocked, *running, *failed, *oldest}):
         ready = _count(session, "insights.count_ready_in", most, queue=name) if name in oldest else Count(0)
@@ -398,10 +400,11 @@ def knows_queue(session: Session, queue: str) -> bool:
     return any(queue == info.name for info in queues(session, ()))
 
 
-def _by_queue(session: Session, statement: str, cap: int) -> dict[str, Count]:
+def _by_queue(session: Session, statement: str, cap: int | None) -> dict[str, Count]:
     """The counts of one table by queue; when the whole table passes the cap, every count may be more than it says."""
-    counted = {row["queue"]: row["n"] for row in session.all(statement, cap=cap + 1)}
-    capped = sum(counted.values()) > cap
+    most = COUNT_CAP if cap is None else cap
+    counted = {row["queue"]: row["n"] for row in session.all(statement, cap=most + 1)}
+    capped = sum(counted.values()) > most
     return {queue: Count(n, capped) for queue, n in counted.items()}
 
 
@@ -446,10 +449,10 @@ def overview(session: Session, threshold: float = ALIVE_THRESHOLD) -> Overview:
     )
 
 
-def _count(session: Session, statement: str, cap: int = COUNT_CAP, **params: Any) -> Count:
-    row = session.one(statement, cap=cap + 1, **params)
+def _count(session: Session, statement: str, cap: int | None = None, **params: Any) -> Count:
+    row = session.one(statement, cap=(COUNT_CAP if cap is None else cap) + 1, **params)
     assert row is not None
-    return Count.of(row["n"], cap)
+    return Count.of(row["n"]) if cap is None else Count.of(row["n"], cap)
 
 
 def locks(session: Session, limit: int, after: str = "") -> list[Lock]:
