@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from queued import telemetry
@@ -33,6 +34,15 @@ OUTCOMES = {
 }
 
 Facts = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Ends:
+    """Attempts that ended alike, how long they ran, and how long they had waited."""
+
+    number: int = 0
+    durations: list[float] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
 
 
 class Counting:
@@ -65,6 +75,8 @@ class Counting:
         self._tally = Tally()
         self._classes, self._queues, self._tasks = (Labels(self._label_limit) for _ in range(3))
         self._looks: dict[str, float] = {}
+        #: By queue, class and kind, since the last writing: a look-up and two appends a job are all that the hot path pays.
+        self._ends: dict[tuple[str, str, str], Ends] = {}
         self._facts = dict(self._identify())
         self._path = os.path.join(self._directory, f"{self._facts['pid']}-{time.monotonic_ns():x}{SUFFIX}")
         self._write_at = 0.0
@@ -95,6 +107,7 @@ class Counting:
 
     def _write(self, now: float) -> None:
         self._write_at = now + WRITE_EVERY
+        self._gather()
         try:
             write(self._path, self._tally.text(**self._facts))
         except OSError:
@@ -104,18 +117,31 @@ class Counting:
     # events; each says whether it has changed anything
 
     def _ended(self, data: Facts) -> bool:
-        tally, refused = self._tally, data["refused"]
+        refused, ends = data["refused"], self._ends
         for ended in data["ended"]:
             if refused and (ended.job_id, ended.lease) in refused:
                 continue
-            queue, job_class = self._queues.admit(ended.lane), self._classes.admit(ended.class_name)
-            tally.count(("queued_jobs_processed", queue, job_class, OUTCOMES[ended.kind]))
+            seen = ends.get((ended.lane, ended.class_name, ended.kind))
+            if seen is None:
+                seen = ends[ended.lane, ended.class_name, ended.kind] = Ends()
+            seen.number += 1
             # What never ran has no length, and would look like a very short run.
             if ended.duration > 0:
-                tally.observe(("queued_job_duration_seconds", job_class), ended.duration)
+                seen.durations.append(ended.duration)
             if ended.waited is not None:
-                tally.observe(("queued_job_wait_seconds", queue), ended.waited)
+                seen.waits.append(ended.waited)
         return True
+
+    def _gather(self) -> None:
+        """Put the ends since the last time into the tally."""
+        for (lane, class_name, kind), seen in self._ends.items():
+            queue, job_class = self._queues.admit(lane), self._classes.admit(class_name)
+            self._tally.count(("queued_jobs_processed", queue, job_class, OUTCOMES[kind]), seen.number)
+            if seen.durations:
+                self._tally.observe(("queued_job_duration_seconds", job_class), *seen.durations)
+            if seen.waits:
+                self._tally.observe(("queued_job_wait_seconds", queue), *seen.waits)
+        self._ends.clear()
 
     def _claimed(self, data: Facts) -> bool:
         self._tally.count(("queued_polls", "hit" if data["count"] else "empty"))

@@ -80,13 +80,11 @@ class Tally:
         """Add to a counter."""
         self.counts[key] = self.counts.get(key, 0.0) + by
 
-    def observe(self, key: Key, value: float) -> None:
-        """Note a value of a histogram."""
-        values = self.pending.get(key)
-        if values is None:
-            values = self.pending[key] = []
-        values.append(value)
-        if len(values) >= MOST_PENDING:
+    def observe(self, key: Key, *values: float) -> None:
+        """Note values of a histogram."""
+        pending = self.pending.setdefault(key, [])
+        pending.extend(values)
+        if len(pending) >= MOST_PENDING:
             self.settle()
 
     def settle(self) -> None:
