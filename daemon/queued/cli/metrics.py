@@ -37,19 +37,18 @@ def metrics(arguments: argparse.Namespace) -> int:
     if arguments.json:
         from prometheus_client.parser import text_string_to_metric_families
 
-        say_json(
+        families = [
             {
-                family.name: {
-                    "type": family.type,
-                    "help": family.documentation,
-                    "samples": [
-                        {"name": sample.name, "labels": sample.labels, "value": sample.value}
-                        for sample in family.samples
-                    ],
-                }
-                for family in text_string_to_metric_families(text)
+                "name": family.name,
+                "type": family.type,
+                "help": family.documentation,
+                "samples": [
+                    {"name": sample.name, "labels": sample.labels, "value": sample.value} for sample in family.samples
+                ],
             }
-        )
+            for family in text_string_to_metric_families(text)
+        ]
+        say_json({"metrics": families})
     else:
         say(text.rstrip("\n"))
     return exits.OK
@@ -97,12 +96,14 @@ def from_database(arguments: argparse.Namespace, told: Monitoring) -> str:
     """What can be told without a daemon. Raises DatabaseError."""
     from dataclasses import replace
 
-    from queued.metrics.exposition import Exposition, Known
+    from queued.metrics import load_exposition
     from queued.metrics.tally import Tally
     from queued.storage import gauges
 
+    exposition = load_exposition()
     with target(arguments) as database, database.store.reading() as session:
         sample = replace(gauges.read(session, told.alive_threshold), sizes=gauges.sizes(session))
         dialect = database.store.dialect
-    known = Known(Tally(), sample, dialect, told.metrics.latency_targets, told.metrics.label_limit)
-    return Exposition().text(known)[0].decode()
+    known = exposition.Known(Tally(), sample, dialect, told.metrics.latency_targets, told.metrics.label_limit)
+    text: bytes = exposition.Exposition().text(known)[0]
+    return text.decode()

@@ -1,7 +1,8 @@
 """Configuration: files, variables of the environment and options become one frozen `Settings`.
 
 `load` is for the daemon and reports every fault of a file at once; `database_from_file` is for applications that only
-enqueue, `monitoring_from_file` for who only looks; `render` shows what is in force. PyYAML is imported only when a file is really read.
+enqueue, `monitoring_from_file` for who only looks; `render` shows what is in force. PyYAML is imported only when a file
+is really read.
 """
 
 from __future__ import annotations

@@ -10,3 +10,21 @@ most, and a sum never falls while the daemon runs: the file of a process that ha
 
 prometheus_client is imported by `exposition` alone, and that by the exporter when it starts.
 """
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from queued.domain.errors import ConfigurationError
+
+
+def load_exposition() -> ModuleType:
+    """`queued.metrics.exposition`, or one sentence that says how to get what it needs: ConfigurationError."""
+    try:
+        from queued.metrics import exposition
+    except ImportError as error:
+        raise ConfigurationError(
+            f"metrics need the package prometheus_client, which this Python does not have ({error}); "
+            "install it with `pip install 'queued-jobs[daemon]'`"
+        ) from error
+    return exposition

@@ -19,6 +19,7 @@ from queued.domain import endpoints, health
 from queued.domain.gauges import Sample, Sizes
 from queued.domain.health import Verdict
 from queued.domain.settings import Settings
+from queued.metrics import load_exposition
 from queued.metrics.book import Book
 from queued.metrics.pages import Pages
 from queued.metrics.server import Server
@@ -77,9 +78,7 @@ class Exporter(Role):
 
     def run(self, wakeup: Wakeup, liveness: Liveness) -> None:
         """As every role; but probes are answered from the first moment on, also while the database is away."""
-        from queued.metrics.exposition import Exposition
-
-        self._exposition = Exposition()
+        self._exposition = load_exposition().Exposition()
         try:
             if self.metrics.listen is not None:
                 self._server = Server(
