@@ -35,7 +35,7 @@ run: $(VENV)/daemon.stamp $(EXAMPLE_VENV)/installed.stamp ## Run the example; ON
 test: $(VENV)/test.stamp ## Run the tests; PYTEST_ARGS='-k name' chooses
 	@PG_BIN=$$(PG_BIN='$(PG_BIN)' $(VENV)/bin/python scripts/get_postgresql.py)
 	export PG_BIN
-	exec $(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+	exec $(VENV)/bin/python -m pytest -n auto --dist loadgroup $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(VENV)/lint.stamp ## Check style, types and the direction of imports
