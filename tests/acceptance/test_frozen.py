@@ -20,14 +20,14 @@ def test_the_late_word_of_a_worker_that_was_given_up_is_refused_and_the_worker_r
     service = serve(
         database_url, mode="fork", settings=SHORT, workers=[{"threads": 1, "processes": 2, "polling_interval": 0.1}]
     )
-    [job] = service.enqueue(work.note.bind(seconds=0.5))
+    [job] = service.enqueue(work.note.bind(seconds=1.5))
     runner = service.started(job)
     frozen, pid = worker_of(service, runner)
     # The worker stands still, its runner does not: the job ends, and nobody hears of it.
     kill(pid, signal.SIGSTOP)
     service.ledger.wait_for("end", 1, job)
     others = service.enqueue(*[work.note.bind() for _ in range(10)])
-    service.wait(job, timeout=10)
+    service.wait(job)
     service.wait_all(others)
     assert frozen not in service.processes()
     assert not is_alive(runner)
@@ -50,12 +50,12 @@ def test_a_worker_frozen_with_its_runner_costs_one_attempt_and_its_result_is_ref
     service = serve(
         database_url, mode="fork", settings=SHORT, workers=[{"threads": 1, "processes": 2, "polling_interval": 0.1}]
     )
-    [job] = service.enqueue(work.note.bind(seconds=0.5))
+    [job] = service.enqueue(work.note.bind(seconds=1.5))
     runner = service.started(job)
     frozen, pid = worker_of(service, runner)
     for each in (pid, runner):
         kill(each, signal.SIGSTOP)
-    found = service.wait(job, timeout=10)
+    found = service.wait(job)
     assert [attempt.error_class for attempt in found.attempts] == ["queued.JobCrashed"]
     assert found.attempts[0].process_name == frozen
     for each in (runner, pid):

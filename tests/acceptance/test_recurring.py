@@ -119,9 +119,9 @@ def test_tasks_of_run_time_are_seen_edited_paused_and_gone_within_seconds(
     one = daemon(database_url, mode=mode, app=APP)
     call = ["recurring", "schedule", "ping", "--class", "jobs.report", "--args"]
     assert one.queuectl(*call, '["first"]', "every second").returncode == 0
-    one.wait_for_log("report first 0", timeout=8)
+    one.wait_for_log("report first 0", timeout=20)
     assert one.queuectl(*call, '["second"]', "every second").returncode == 0
-    one.wait_for_log("report second 0", timeout=8)
+    one.wait_for_log("report second 0", timeout=20)
     assert one.queuectl("recurring", "pause", "ping").returncode == 0
     before = one.json("recurring", "show", "ping")["runs"]
     time.sleep(2.5)

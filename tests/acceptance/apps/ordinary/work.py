@@ -41,6 +41,14 @@ def note(label: Any = None, seconds: float = 0.0) -> None:
 
 
 @queued.job()
+def wait_for(path: str) -> None:
+    """Run until there is a file of that name."""
+    with ledger.attempt(this().id):
+        while not os.path.exists(path):
+            time.sleep(0.01)
+
+
+@queued.job()
 async def anote(label: Any = None, seconds: float = 0.0) -> None:
     """The same as a coroutine."""
     job = this()
@@ -263,6 +271,13 @@ def once_waiting(key: str) -> None:
 @queued.job(expires=0.5)
 def in_time(label: str) -> None:
     """Start soon or not at all."""
+    with ledger.attempt(this().id, label=label):
+        pass
+
+
+@queued.job(expires=60.0)
+def in_good_time(label: str) -> None:
+    """The same, with more time than any start takes."""
     with ledger.attempt(this().id, label=label):
         pass
 
