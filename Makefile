@@ -32,7 +32,7 @@ run: $(VENV)/daemon.stamp $(EXAMPLE_VENV)/installed.stamp ## Run the example; ON
 	@exec $(VENV)/bin/python $(EXAMPLE)/run.py $(if $(filter-out 0,$(ONCE)),--once) $(if $(PHOTOS),--pictures "$$PHOTOS") $(if $(PORT),--port $(PORT))
 
 .PHONY: test
-test: $(VENV)/test.stamp ## Run the tests; PYTEST_ARGS='-k name' chooses
+test: $(VENV)/test.stamp ## Run the tests; PYTEST_ARGS='-k name' chooses, PYTEST_ARGS=-n0 runs one at a time
 	@PG_BIN=$$(PG_BIN='$(PG_BIN)' $(VENV)/bin/python scripts/get_postgresql.py)
 	export PG_BIN
 	exec $(VENV)/bin/python -m pytest -n auto --dist loadgroup $(PYTEST_ARGS)

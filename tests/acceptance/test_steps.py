@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import uuid
 from types import ModuleType
 from typing import Any
 
@@ -132,7 +133,8 @@ def test_steps_that_have_changed_fail_the_job_with_their_names_and_are_not_retri
 
 
 def test_steps_and_progress_are_shown_while_the_job_runs_and_after_it(service: Service, work: ModuleType) -> None:
-    [job] = service.enqueue(work.walk.bind(100, 0.02))
+    end = service.ledger.path.with_name(f"{uuid.uuid4().hex}.end")
+    [job] = service.enqueue(work.walk.bind(100, 0.01, until=str(end)))
     live = service.until(lambda: (told := shown(service, job))["progress"] is not None and told, "progress")
     assert live["state"] == "running"
     assert live["steps"]["finished"] == ["open"]
@@ -145,6 +147,7 @@ def test_steps_and_progress_are_shown_while_the_job_runs_and_after_it(service: S
     text = service.daemon.queuectl("jobs", "show", str(job)).stdout
     assert "open finished, in count at " in text
     assert " of 100, " in text
+    end.touch()
     service.wait(job)
     ended = shown(service, job)
     assert ended["steps"] == {"finished": ["open", "count", "close"], "current": None, "cursor": None}

@@ -331,8 +331,11 @@ def die_first() -> None:
 
 
 @queued.job(retry_on=queued.retry_on(NoLuckError, wait=0.05, jitter=0, attempts=3))
-def walk(count: int, seconds: float, ends: str = "") -> None:
-    """Three steps: one that notes itself, one that counts with a cursor, one that notes itself. `ends` says how it goes wrong."""
+def walk(count: int, seconds: float, ends: str = "", until: str = "") -> None:
+    """Three steps: one that notes itself, one that counts with a cursor, one that notes itself.
+
+    `ends` says how it goes wrong; `until` names the file that it waits for half way.
+    """
     job = this()
     with ledger.attempt(job.id, attempt=job.attempt):
         with queued.step("open") as s:
@@ -345,6 +348,9 @@ def walk(count: int, seconds: float, ends: str = "") -> None:
                 time.sleep(seconds)
                 s.advance(number + 1)
                 queued.progress(number + 1, count, "counting")
+                while until and number == count // 2 and not os.path.exists(until):
+                    time.sleep(0.02)
+                    queued.progress(number + 1, count, "counting")
                 if ends and number == count // 2 and job.attempt == 1:
                     s.checkpoint()
                     if ends == "exit":
