@@ -35,6 +35,8 @@ run: $(VENV)/daemon.stamp $(EXAMPLE_VENV)/installed.stamp ## Run the example; ON
 test: $(VENV)/test.stamp ## Run the tests; PYTEST_ARGS='-k name' chooses, PYTEST_ARGS=-n0 runs one at a time
 	@PG_BIN=$$(PG_BIN='$(PG_BIN)' $(VENV)/bin/python scripts/get_postgresql.py)
 	export PG_BIN
+	# The tests start a thousand interpreters: each would compile the whole package anew.
+	unset PYTHONDONTWRITEBYTECODE
 	exec $(VENV)/bin/python -m pytest -n auto --dist loadgroup $(PYTEST_ARGS)
 
 .PHONY: lint
