@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from queued.domain.release import VERSION
 from queued.metrics.catalogue import BY_NAME, CATALOGUE, Metric
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +53,10 @@ def test_the_manual_has_every_metric_with_labels_and_meaning_and_no_other(source
     assert section is not None
     described = section[1][section[1].index(".TP") :]
     assert described == "".join(entry(metric) for metric in CATALOGUE if metric.source == source)
+
+
+def test_the_manual_is_of_this_release() -> None:
+    assert f'"queued {VERSION}"' in MANUAL.read_text()
 
 
 @pytest.mark.skipif(shutil.which("groff") is None, reason="groff is not installed")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
@@ -211,3 +212,12 @@ def test_retry_counters_come_with_the_claim(store: Store, claimer: Claimer) -> N
         assert report.stale == []
     (found,) = claimer.claim()
     assert found.attempt == 4
+
+
+def test_a_claim_tells_how_long_each_job_has_waited(store: Store, claimer: Claimer) -> None:
+    store.enqueue([job()])
+    time.sleep(0.25)
+    store.enqueue([job()])
+    first, second = claimer.claim()
+    assert 0.2 < first.waited < 60.0
+    assert second.waited < first.waited - 0.2

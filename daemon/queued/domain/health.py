@@ -13,8 +13,9 @@ from datetime import datetime, timezone
 from queued.domain.gauges import target_of
 from queued.domain.insights import Overview, diagnose
 
-#: Seconds that the supervisor's loop may rest; it turns once a second.
-LONGEST_PAUSE = 15.0
+#: Seconds that the supervisor's loop may pause. It turns once a second; but a database that hangs, without refusing, holds it up
+#: for the 25 s after which a statement or a dead connection is given up, and that is no reason to kill it.
+LONGEST_PAUSE = 45.0
 #: Readings of the database that may fail or be late before it counts as away.
 MISSED_READINGS = 3
 

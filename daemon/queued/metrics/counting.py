@@ -157,7 +157,7 @@ class Counting:
         gauges = data.get("gauges")
         if not gauges:
             return False
-        actor, queues = data["process"], self._queues.admit(gauges["queues"])
+        actor, queues = data["process"], str(gauges["queues"])
         now = time.monotonic()
         before = self._looks.get(actor, now)
         self._looks[actor] = now
