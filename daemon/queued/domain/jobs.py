@@ -96,7 +96,8 @@ class ClaimedJob:
     attempt: int
     arguments: str
     options: str | None
-    enqueued_at: datetime
+    #: Seconds since 1970, by the database's clock.
+    enqueued: float
     #: How often each retry policy was used before, and how often the job's process crashed (key `crash`).
     counters: Mapping[str, int] = field(default_factory=dict)
     #: Which side tables know the job; its end is told to them in the same transaction.

@@ -60,7 +60,7 @@ def claim(
                 row["attempt"],
                 row["arguments"],
                 row["options"],
-                row["enqueued_at"],
+                row["enqueued"],
                 json.loads(row["counters"]) if row["counters"] else {},
                 row["ties"],
                 row["steps"],

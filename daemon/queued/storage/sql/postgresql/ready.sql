@@ -43,8 +43,8 @@ WITH lane AS MATERIALIZED (
   INSERT INTO queued.claimed (job_id, lease, process_id, queue, priority, attempt, ties)
   SELECT job_id, lease, :process_id, queue, priority, attempt, ties FROM leased
 )
-SELECT j.id, l.lease, j.class_name, l.queue, l.priority, l.seq, l.attempt, l.ties, j.arguments, j.options, j.enqueued_at,
-  extract(epoch FROM now() - l.ready_at)::float8 AS waited,
+SELECT j.id, l.lease, j.class_name, l.queue, l.priority, l.seq, l.attempt, l.ties, j.arguments, j.options,
+  extract(epoch FROM j.enqueued_at)::float8 AS enqueued, extract(epoch FROM now() - l.ready_at)::float8 AS waited,
   CASE WHEN l.attempt > 1 THEN (
     SELECT json_object_agg(c.policy, c.spent)::text FROM (
       SELECT a.policy, count(*) AS spent FROM queued.attempts AS a

@@ -42,8 +42,8 @@ DELETE FROM queued.ready WHERE seq IN (SELECT seq FROM temp.picked);
 INSERT INTO queued.claimed (job_id, lease, process_id, queue, priority, attempt, ties)
 SELECT job_id, :lease + row_number() OVER (ORDER BY seq), :process_id, queue, priority, attempt, ties FROM temp.picked;
 
-SELECT j.id, c.lease, j.class_name, p.queue, p.priority, p.seq, p.attempt, p.ties, j.arguments, j.options, j.enqueued_at,
-  (c.claimed_at - p.ready_at) / 1000000.0 AS waited,
+SELECT j.id, c.lease, j.class_name, p.queue, p.priority, p.seq, p.attempt, p.ties, j.arguments, j.options,
+  j.enqueued_at / 1000000.0 AS enqueued, (c.claimed_at - p.ready_at) / 1000000.0 AS waited,
   CASE WHEN p.attempt > 1 THEN (
     SELECT json_group_object(s.policy, s.spent) FROM (
       SELECT a.policy AS policy, count(*) AS spent FROM queued.attempts AS a
