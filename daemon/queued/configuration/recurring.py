@@ -11,7 +11,8 @@ from typing import Any
 from queued.configuration.document import NULLS, Document, Entry, Notes, Scalar
 from queued.configuration.reading import BROKEN, Reader, unknown
 from queued.configuration.values import FALSE, INTEGER, TRUE, WrongValueError, text
-from queued.domain.recurring import COMMAND, SHELL, call, call_of, faults
+from queued.domain.jobs import SHELL
+from queued.domain.recurring import COMMAND, call, call_of, faults
 from queued.domain.settings import RECURRING, RecurringTaskSettings, Setting
 
 KEYS: Mapping[str, Setting] = {setting.path: setting for setting in RECURRING}

@@ -62,7 +62,7 @@ class Application:
                 self.exit_reason = in_one_line(frame["error"])
                 self._server.kill()
             elif frame["t"] == "log":
-                _pass_on(self.key, frame)
+                pass_on(self.key, frame)
         self._running_hooks = [run for run in self._running_hooks if not run.turn()]
         if self.exit_reason is None and (status := self._server.poll()) is not None:
             self.exit_reason = in_words(status << 8 if status >= 0 else -status)
@@ -164,7 +164,7 @@ class HookRun:
             frames, data = [], b""
         for frame in frames:
             if frame["t"] == "log":
-                _pass_on(self._key, frame)
+                pass_on(self._key, frame)
             elif frame["t"] == "hooked":
                 if frame["status"]:
                     emit("hook_failed", process=self._key, hook=self.event, error=in_words(frame["status"]))
@@ -189,7 +189,8 @@ def in_one_line(error: Mapping[str, Any]) -> str:
     return f"{place}{name}{message}"
 
 
-def _pass_on(key: str, frame: Mapping[str, Any]) -> None:
+def pass_on(key: str, frame: Mapping[str, Any]) -> None:
+    """Tell the log of a line that a process of the application's has written."""
     emit(
         "job_output",
         process=key,
