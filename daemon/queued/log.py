@@ -201,6 +201,10 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
     "reload_failed": ("error", "Not reloaded, everything runs on as before: {reason}"),
     # application and runners
     "application_loaded": ("info", "Loaded the application (pid: {pid}, Python {python}, kinds of job: {jobs})"),
+    "programs_ready": (
+        "info",
+        "No application is configured: the workers run the programs of shell: tasks and leave all other jobs (pid: {pid})",
+    ),
     "application_without_jobs": ("warning", "The application defines no jobs: is app.import right?"),
     "application_failed": ("error", lambda data: f"The application does not load: {_error(data['error'])}"),
     "hook_failed": ("error", lambda data: f"Hook {data['hook']}: {_error(data['error'])}"),

@@ -161,25 +161,26 @@ def test_a_run_goes_to_the_queue_that_the_application_declares(
     assert found == ("app.tick", "clocks", 4, '{"args":[7],"kwargs":{}}', '{"timeout":9.0}')
 
 
-def test_a_task_without_a_queue_waits_until_the_application_has_said_where_it_belongs(
+def test_a_run_waits_until_the_application_has_said_what_its_job_is_and_is_made_up_for(
     turned: Callable[[Settings], Turned], settings: Settings, store: Store, tmp_path: Path
 ) -> None:
     app = AppSettings(str(tmp_path), "python3", ("jobs",))
     base = replace(settings, app=app, workers=(WorkerSettings(),), runtime_directory=str(tmp_path))
-    one = turned(with_tasks(base, task(), task("placed", queue="here")))
+    one = turned(with_tasks(base, task(schedule="every 12 hours"), task("placed", queue="here", schedule="every 12 hours")))
     one.turn()
     for key in ("tick", "placed"):
-        make_due(store, 1, key)
+        make_due(store, 0, key)
     one.turn()
     one.turn()
-    assert runs(store) == []
-    assert runs(store, "placed") != []
-    assert [told["keys"] for told in one.told("recurring_waiting")] == [["tick"]]
-    declare(tmp_path, {})
+    assert (runs(store), runs(store, "placed")) == ([], [])
+    assert [told["keys"] for told in one.told("recurring_waiting")] == [["placed", "tick"]]
+    assert get(store).held == "the application is not loaded"
+    declare(tmp_path, {"app.tick": {"queue": "clocks", "asks": False}})
     one.turn()
-    make_due(store, 1)
-    one.turn()
-    assert runs(store) != []
+    # Hours late, and yet not missed: a scheduler was there in time.
+    assert [len(runs(store, key)) for key in ("tick", "placed")] == [1, 1]
+    assert get(store).held is None
+    assert one.told("recurring_missed") == []
 
 
 @pytest.mark.parametrize(("missed", "made_up"), [("skip", 0), ("once", 1), ("all", 3)])

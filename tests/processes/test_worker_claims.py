@@ -7,6 +7,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 
 from fixtures.supervised import make_settings
 from queued.domain.jobs import Arrival, Failure, NewJob
-from queued.domain.settings import DispatcherSettings, Settings, WorkerSettings
+from queued.domain.settings import AppSettings, DispatcherSettings, Settings, WorkerSettings
 from queued.processes import recovery, station
 from queued.processes.dispatcher import Dispatcher
 from queued.processes.outbox import Ended
@@ -30,6 +31,7 @@ from queued.storage.store import Store, open_store
 @pytest.fixture
 def worker(settings: Settings, store: Store, tmp_path: Path) -> Iterator[Worker]:
     """A registered worker whose application is never loaded."""
+    settings = replace(settings, app=AppSettings(str(tmp_path), "python3", ("jobs",)))
     worker = Worker("worker-1", settings, WorkerSettings(), str(tmp_path / "no-application"))
     read, write = os.pipe()
     worker.wakeup, worker.liveness = Wakeup(), Liveness(write)

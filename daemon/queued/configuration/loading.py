@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import cast
@@ -10,7 +11,7 @@ from typing import cast
 from queued.configuration import recurring as recurring_tasks
 from queued.configuration.actors import Actors, actors, build
 from queued.configuration.addresses import absolute, is_sqlite, mistaken, url_fault
-from queued.configuration.application import application
+from queued.configuration.application import application, runnable
 from queued.configuration.document import Document, Notes, one_line
 from queued.configuration.reading import BROKEN, Reader, Tree
 from queued.configuration.sections import DEFAULT_ENVIRONMENT, choose
@@ -80,9 +81,28 @@ def load(
     if path is not None and not skip and os.path.isfile(path):
         settings, more = _with_tasks(settings, path, environ, notes, role is None or settings.scheduler is not None)
         problems += more
+    if not settings.workers and not problems:
+        settings = _for_scheduler(settings, notes)
     if problems:
         raise ConfigurationError(problems)
     return Loaded(settings, tuple(dict.fromkeys(notes.warnings)))
+
+
+def _for_scheduler(settings: Settings, notes: Notes) -> Settings:
+    """Without workers nobody needs the application but the scheduler, which asks it about jobs, and can do without."""
+    app = settings.app
+    if app is None or settings.skip_recurring or not (settings.scheduler or settings.recurring):
+        return settings
+    if os.path.isdir(app.path) and (runnable(app.python) or shutil.which(app.python)):
+        return settings
+    if settings.recurring:
+        notes.warn(
+            0,
+            "app",
+            f"is not on this host ({app.path}, {app.python}), so its scheduler enqueues jobs without their limits, unique keys and "
+            "callbacks; run the scheduler on a host that has it",
+        )
+    return replace(settings, app=None)
 
 
 def _with_tasks(
@@ -157,7 +177,9 @@ def _settings(
     if "app" in tree:
         app = application(reader, tree["app"], directory, environ.get("PATH"), bool(team.workers))
     elif team.workers:
-        reader.notes.warn(0, "app", "is not given, so workers know no jobs; write app: with path and import below it")
+        reader.notes.warn(
+            0, "app", "is not given, so workers run shell: programs alone; write app: with path and import"
+        )
     plain = {
         key: value
         for key, value in tree.items()

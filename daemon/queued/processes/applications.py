@@ -20,13 +20,14 @@ HOOK_PATIENCE = 5.0
 
 
 class Application:
-    """A fork server and what it has said so far.
+    """A fork server and what it has said so far. Without `app` it is one of the daemon's own, for programs.
 
     `turn` reads. After it, `just_loaded` is true once, and `exit_reason` is a text when it is over.
     """
 
-    def __init__(self, key: str, app: AppSettings, runtime: str, number: int) -> None:
+    def __init__(self, key: str, app: AppSettings | None, runtime: str, number: int) -> None:
         self.key = key
+        self._programs = app is None
         self.just_loaded = False
         self.exit_reason: str | None = None
         self.hooks: frozenset[str] = frozenset()
@@ -119,6 +120,9 @@ class Application:
         self._loaded = self.just_loaded = True
         self.hooks = frozenset(manifest.get("hooks", ()))
         self.jobs = manifest.get("jobs") or {}
+        if self._programs:
+            emit("programs_ready", process=self.key, pid=self._server.pid, python=frame.get("python"))
+            return
         own = [name for name in self.jobs if not name.startswith("queued.")]  # commands and programs are always there
         emit(
             "application_loaded",

@@ -520,7 +520,8 @@ class Worker(Role):
         refusal: DatabaseError | None = None
         try:
             with self.store.transaction() as session:
-                unique.started(session, starting)
+                # Not the key of one that expires and is unique until its end.
+                unique.started(session, [job.id for job in found if job.ties & UNTIL_START])
                 lapsed = expiries.start(session, starting)
         except DatabaseError as error:
             # None of these may start without it; they go back, as soon as that can be said.
