@@ -190,10 +190,12 @@ def test_a_process_that_dies_before_its_answer_holds_the_run_back_and_says_so(
 ) -> None:
     one = started(daemon, sqlite_url, "async")
     ask(one, "crash")
-    one.wait_for_log(r"crash of .* is held back, tried again in 1 s: the process that was to answer ended \(exit status 9\)")
+    one.wait_for_log(
+        r"crash of .* is held back, tried again in 1 s: the process that was to answer ended \(exited with status 9\)"
+    )
     one.wait_for_log("crash of .* is held back, tried again in 2 s")
     assert newest(one, "crash") is None
-    assert one.json("recurring", "show", "crash")["held"] == "the process that was to answer ended (exit status 9)"
+    assert one.json("recurring", "show", "crash")["held"] == "the process that was to answer ended (exited with status 9)"
     assert "held back" in one.queuectl("recurring", "list").stdout
     ask(one, "everything")
     run_of(one, "everything", "finished")
@@ -231,7 +233,9 @@ def test_an_application_that_hangs_holds_up_its_own_task_alone(
 
 BUSY = """
 test:
-""" + "".join(f"  tick-{n}: {{class: jobs.traced, args: tick-{n}, schedule: every second, missed: all}}\n" for n in range(3))
+""" + "".join(
+    f"  tick-{n}: {{class: jobs.traced, args: tick-{n}, schedule: every second, missed: all}}\n" for n in range(3)
+)
 
 
 def test_two_daemons_run_callbacks_once_for_each_moment_also_when_a_scheduler_is_killed(

@@ -166,7 +166,9 @@ def test_a_run_waits_until_the_application_has_said_what_its_job_is_and_is_made_
 ) -> None:
     app = AppSettings(str(tmp_path), "python3", ("jobs",))
     base = replace(settings, app=app, workers=(WorkerSettings(),), runtime_directory=str(tmp_path))
-    one = turned(with_tasks(base, task(schedule="every 12 hours"), task("placed", queue="here", schedule="every 12 hours")))
+    one = turned(
+        with_tasks(base, task(schedule="every 12 hours"), task("placed", queue="here", schedule="every 12 hours"))
+    )
     one.turn()
     for key in ("tick", "placed"):
         make_due(store, 0, key)

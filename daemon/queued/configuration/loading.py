@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from queued.configuration import recurring as recurring_tasks
@@ -17,6 +17,8 @@ from queued.configuration.reading import BROKEN, Reader, Tree
 from queued.configuration.sections import DEFAULT_ENVIRONMENT, choose
 from queued.configuration.values import FALSE, TRUE, shown, text_fault
 from queued.domain.errors import ConfigurationError
+from queued.domain.jobs import SHELL
+from queued.domain.recurring import CHORES
 from queued.domain.settings import (
     BY_PATH,
     DatabaseSettings,
@@ -44,6 +46,8 @@ class Loaded:
 
     settings: Settings
     warnings: tuple[str, ...] = ()
+    #: Where the job of each recurring task is named: FILE:LINE: PATH, by its key.
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(
@@ -83,9 +87,21 @@ def load(
         problems += more
     if not settings.workers and not problems:
         settings = _for_scheduler(settings, notes)
+    if settings.workers and settings.app is None and not skip:
+        _warn_of_jobs(settings, notes)
     if problems:
         raise ConfigurationError(problems)
-    return Loaded(settings, tuple(dict.fromkeys(notes.warnings)))
+    return Loaded(settings, tuple(dict.fromkeys(notes.warnings)), notes.places)
+
+
+def _warn_of_jobs(settings: Settings, notes: Notes) -> None:
+    """Say which tasks this host cannot run itself: without an application it runs programs alone."""
+    for task in settings.recurring:
+        if task.class_name != SHELL and task.class_name not in CHORES:
+            notes.warnings.append(
+                f"{notes.places[task.key]}: needs an application, and this host has none (app:), so its runs wait for a worker of "
+                "another host that has one; without such, write shell:"
+            )
 
 
 def _for_scheduler(settings: Settings, notes: Notes) -> Settings:
@@ -117,6 +133,7 @@ def _with_tasks(
     except ConfigurationError as error:
         return settings, error.problems
     notes.warnings += found.warnings
+    notes.places.update(found.places)
     own = {task.key for task in settings.recurring}
     for key in sorted(own & {task.key for task in tasks}):
         found.problem(0, key, f"is given in {one_line(settings.source)} too; keep one of the two")

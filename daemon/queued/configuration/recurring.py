@@ -114,6 +114,9 @@ class TaskReader(Reader):
         for name, wrong in faults(task):
             place = path if name == "key" else f"{path}.{name}"
             self.notes.problem(self.lines.get(place, entry.line), place, wrong)
+        kind = next((kind for kind in KINDS if kind in values), "class")
+        where = f"{path}.{kind}"
+        self.notes.places[entry.key] = self.notes.place(self.lines.get(where, entry.line), "", where)
         return task if len(self.notes.problems) == before else None
 
     @staticmethod
