@@ -13,7 +13,7 @@ from fixtures.daemon import Daemon, DaemonFactory
 
 TASKS = """
 test:
-  good: {shell: "pwd; echo PATH-is-$PATH; echo library-${LD_LIBRARY_PATH:-none}; echo secret-${QUEUED_DATABASE_URL:-none}", schedule: every day}
+  good: {shell: "pwd; echo library-${LD_LIBRARY_PATH:-none}; echo secret-${QUEUED_DATABASE_URL:-none}", schedule: every day}
   bad: {shell: [sh, -c, "echo it broke >&2; exit 3"], schedule: every day}
   slow: {shell: "sleep 777", schedule: every day, timeout: 1 second}
   limited: {shell: echo limited, schedule: every day, queue: elsewhere}
@@ -39,7 +39,9 @@ def test_programs_run_with_output_status_and_time_out_and_other_jobs_stay_ready(
     database_url: str, mode: str, daemon: DaemonFactory
 ) -> None:
     one = started(daemon, database_url, mode)
-    one.wait_for_log("No application is configured: the workers run the programs of shell: tasks and leave all other jobs")
+    one.wait_for_log(
+        "No application is configured: the workers run the programs of shell: tasks and leave all other jobs"
+    )
     queued.configure(database_url)
     # Foreign jobs stand before and behind the programs in the same lane.
     before = queued.enqueue_many([named("shop.work").bind() for _ in range(300)])
@@ -78,7 +80,9 @@ def test_a_worker_with_the_application_runs_what_the_other_host_has_left(
     assert one.stop() == other.stop() == 0
 
 
-def test_a_frozen_daemon_is_its_own_interpreter(sqlite_url: str, mode: str, daemon: DaemonFactory, tmp_path: Path) -> None:
+def test_a_frozen_daemon_is_its_own_interpreter(
+    sqlite_url: str, mode: str, daemon: DaemonFactory, tmp_path: Path
+) -> None:
     """What PyInstaller makes has no python beside it: the program starts itself, under a word of its own."""
     program = tmp_path / "queued"
     program.write_text(

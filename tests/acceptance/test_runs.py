@@ -80,6 +80,10 @@ def hang(unsent):
     while os.path.exists(os.environ["HANG"]):
         time.sleep(0.05)
 
+@queued.job(limits=queued.limits_concurrency(to=2))
+def limited():
+    ledger.note("ran", queued.current_job().id)
+
 @queued.job
 def quick():
     ledger.note("quick", queued.current_job().id)
@@ -195,7 +199,9 @@ def test_a_process_that_dies_before_its_answer_holds_the_run_back_and_says_so(
     )
     one.wait_for_log("crash of .* is held back, tried again in 2 s")
     assert newest(one, "crash") is None
-    assert one.json("recurring", "show", "crash")["held"] == "the process that was to answer ended (exited with status 9)"
+    assert (
+        one.json("recurring", "show", "crash")["held"] == "the process that was to answer ended (exited with status 9)"
+    )
     assert "held back" in one.queuectl("recurring", "list").stdout
     ask(one, "everything")
     run_of(one, "everything", "finished")
@@ -206,7 +212,7 @@ HANGING = """
 test:
   hangs: {class: jobs.hangs, schedule: every day at 5am}
   quick: {class: jobs.quick, schedule: every second}
-  limited: {class: jobs.everything, args: 1, schedule: every second}
+  limited: {class: jobs.limited, schedule: every second}
 """
 
 

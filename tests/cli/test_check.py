@@ -75,7 +75,9 @@ def test_jobs_that_the_application_has_are_found_also_in_modules_that_are_not_li
 
 
 def test_a_job_that_the_application_lacks_is_told_with_its_place_and_near_names(directory: Path) -> None:
-    text = TASKS.replace("class: jobs.report\n    args", "class: jobs.reprot\n    args").replace("shop.clean", "shop.clear")
+    text = TASKS.replace("class: jobs.report\n    args", "class: jobs.reprot\n    args").replace(
+        "shop.clean", "shop.clear"
+    )
     (directory / "recurring.yml").write_text(text)
     status, out, err = check(directory)
     assert (status, out) == (78, "")
@@ -123,7 +125,9 @@ def test_show_prints_what_runs_when_as_comments_of_a_file_that_can_be_read_again
 
 
 def test_a_host_without_an_application_is_told_which_tasks_it_cannot_run(directory: Path) -> None:
-    (directory / "queue.yml").write_text("test:\n  database: sqlite:///q.sqlite3\n  workers: [{}]\n  dispatchers: [{}]\n")
+    (directory / "queue.yml").write_text(
+        "test:\n  database: sqlite:///q.sqlite3\n  workers: [{}]\n  dispatchers: [{}]\n"
+    )
     (directory / "recurring.yml").write_text(
         "test:\n"
         "  py: {command: print(1), schedule: every day}\n"
