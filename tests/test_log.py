@@ -154,3 +154,12 @@ def test_runs_that_are_left_out_refused_and_held_back_say_why(lines: Lines) -> N
         "INFO  application-1 No application is configured: the workers run the programs of shell: tasks and leave all other jobs "
         "(pid: 5)",
     ]
+
+
+def test_an_application_that_is_slow_to_load_is_told_with_the_seconds_and_a_hint(lines: Lines) -> None:
+    emit("actor_slow", key="application-1", kind="application", reason="", seconds=10)
+    emit("actor_slow", key="worker-2", kind="worker", reason="", seconds=70)
+    application, worker = lines()
+    assert "application-1 is still loading the application after 10 s" in application
+    assert "import" in application
+    assert worker.endswith("worker-2 is still starting after 70 s")
