@@ -133,7 +133,8 @@ def schedule_of(settings: RecurringTaskSettings) -> Schedule:
 
 
 def job_of(settings: RecurringTaskSettings, declared: Mapping[str, Any]) -> NewJob:
-    """The job that a run enqueues. `declared` is what the application says of the class: queue, priority, timeout."""
+    """The job of a run that needs no answer from the application, or can get none. `declared` is what that says of the class:
+    queue, priority, timeout."""
     timeout = settings.timeout if settings.timeout is not None else declared.get("timeout")
     queue = settings.queue if settings.queue is not None else declared.get("queue")
     priority = settings.priority if settings.priority is not None else declared.get("priority")

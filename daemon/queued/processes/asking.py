@@ -27,8 +27,8 @@ PATIENCE = 10.0
 RESERVED = 30.0
 #: Seconds that after_enqueue callbacks may take; then their process is killed. The job is stored by then.
 AFTERMATH = 30.0
-#: Runs that are asked about at once.
-MOST = 8
+#: Runs that are asked about at once, and processes whose callbacks may still be at it after the job was stored.
+MOST, MOST_AFTER = 8, 32
 
 #: Stores the jobs that a callback enqueues; the frame that answers.
 Enqueue = Callable[[wire.Message], Mapping[str, Any]]
@@ -84,7 +84,7 @@ class Asking:
     @property
     def room(self) -> bool:
         """Whether another run may be asked about."""
-        return len(self._asked) < MOST
+        return len(self._asked) < MOST and len(self._after) < MOST_AFTER
 
     @property
     def busy(self) -> bool:
