@@ -111,7 +111,7 @@ def _for_scheduler(settings: Settings, notes: Notes) -> Settings:
         return settings
     if os.path.isdir(app.path) and (runnable(app.python) or shutil.which(app.python)):
         return settings
-    if settings.recurring:
+    if any(task.class_name not in CHORES for task in settings.recurring):
         notes.warn(
             0,
             "app",
