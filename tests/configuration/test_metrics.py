@@ -132,7 +132,13 @@ def test_a_role_without_anything_to_run_is_refused(files: Files) -> None:
 
 def test_metrics_alone_leave_the_usual_worker_and_dispatcher_in_place(files: Files) -> None:
     settings = files.load(f"{DATABASE}metrics: {{listen: 127.0.0.1:1}}\n").settings
-    assert [place.kind for place in plan_of(settings)] == ["application", "dispatcher", "worker", "scheduler", "exporter"]
+    assert [place.kind for place in plan_of(settings)] == [
+        "application",
+        "dispatcher",
+        "worker",
+        "scheduler",
+        "exporter",
+    ]
 
 
 def test_who_only_looks_reads_what_the_file_says_of_it_and_nothing_else(files: Files) -> None:
