@@ -11,9 +11,8 @@ from queued.storage.store import Store
 def opened(store: Store, count: int, description: str | None = None) -> tuple[int, list[int]]:
     """A batch of so many jobs: its id and theirs."""
     batch = NewBatch(description, '{"month":5}', on_finish=stored_callback(NewJob("app.report")))
-    stored = store.submit([NewJob("app.work") for _ in range(count)], batch)
-    assert stored.batch is not None
-    return stored.batch, stored.ids
+    stored = store.submit([NewJob("app.work", batch=-1) for _ in range(count)], [batch])
+    return stored.batches[-1], stored.ids
 
 
 def test_the_list_shows_progress_and_the_newest_first(ctl: Program, store: Store, worker: Hand) -> None:

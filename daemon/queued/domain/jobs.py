@@ -65,14 +65,18 @@ class NewJob:
     #: Seconds from when it is due in which it must have started.
     expires: float | None = None
     rate: Rate | None = None
-    #: The batch that it joins.
+    #: The batch that it joins: its id, or the number of one that is opened with it.
     batch: int | None = None
 
     @property
+    def special(self) -> bool:
+        """Whether something has to be looked up before the job may be ready, or be stored at all."""
+        return bool(self.limits) or self.unique is not None or self.expires is not None or self.rate is not None
+
+    @property
     def plain(self) -> bool:
-        """Whether nothing has to be looked up before the job may be stored and be ready."""
-        tied = self.limits or self.unique is not None or self.expires is not None or self.rate is not None
-        return not tied and self.batch is None
+        """Whether one statement stores the job."""
+        return self.batch is None and not self.special
 
     @property
     def ties(self) -> int:
@@ -145,8 +149,8 @@ class Stored:
     ids: list[int]
     arrivals: list[Arrival]
     notes: Mapping[int, Note] = field(default_factory=dict)
-    #: The id of the batch that was opened with it.
-    batch: int | None = None
+    #: The ids of the batches that were opened with it, by their numbers.
+    batches: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -242,7 +242,7 @@ class Worker(Role):
                 process=self.name,
             )
         elif kind == "enqueue":
-            opened = NewBatch(**frame["batch"]) if frame.get("batch") is not None else None
+            opened = tuple(NewBatch(**batch) for batch in frame.get("batches") or ())
             self._outbox.request(Request(frame["r"], tuple(new_job(job) for job in frame["jobs"]), station, opened))
         elif kind == "checkpoint":
             self._moved(station, frame)

@@ -86,7 +86,7 @@ def settle(session: Session, moves: Moves, ends: Sequence[int] = (), end_state: 
     if callbacks:
         from queued.storage import jobs  # which settles what it stores, but not these: they wait for nobody
 
-        settled.arrivals += jobs.write(session, callbacks, deferred=True).arrivals
+        settled.arrivals += jobs.write(session, callbacks, deferred=True, following=True).arrivals
     return settled
 
 
