@@ -45,7 +45,7 @@ DEFAULT_QUEUE = "default"
 DEFAULT_PRIORITY = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would treble the price of making one, and thousands are made for one call
 class NewJob:
     """A job about to be stored.
 

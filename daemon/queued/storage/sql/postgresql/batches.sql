@@ -33,8 +33,10 @@ FROM queued.batches WHERE id = ANY(:ids) ORDER BY id FOR UPDATE
 
 -- name: join
 -- Make jobs members.
-INSERT INTO queued.batch_jobs (job_id, batch_id)
-SELECT * FROM unnest(:ids::bigint[], :batches::bigint[]) RETURNING job_id
+WITH put AS (
+  INSERT INTO queued.batch_jobs (job_id, batch_id) SELECT * FROM unnest(:ids::bigint[], :batches::bigint[])
+)
+SELECT 1 AS done
 
 -- name: grow
 -- Batches have more members.

@@ -34,7 +34,9 @@ FROM queued.batches WHERE id IN (SELECT value FROM json_each(:ids)) ORDER BY id
 -- name: join
 -- Make jobs members.
 INSERT INTO queued.batch_jobs (job_id, batch_id)
-SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(:rows) RETURNING job_id
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(:rows);
+
+SELECT 1 AS done
 
 -- name: grow
 -- Batches have more members.
