@@ -243,7 +243,7 @@ def prepare(unsent: UnsentJob, batch: int | None = None) -> NewJob:
         options=_options(job),
         limits=limits_of(job.limits, job.name, unsent.args, unsent.kwargs) if job.limits else (),
         unique=job.unique.unique(job.name, unsent.args, unsent.kwargs, arguments) if job.unique is not None else None,
-        expires=job.expires,
+        expires=options.expires if options.expires is not None else job.expires,
         rate=job.rate.rate(job.name, unsent.args, unsent.kwargs) if job.rate is not None else None,
         batch=batch,
     )

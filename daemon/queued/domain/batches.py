@@ -254,6 +254,15 @@ def with_facts(job: NewJob, facts: Mapping[str, Any]) -> NewJob:
     return replace(job, options=json.dumps(options, separators=(",", ":")))
 
 
+def joined(facts: Any) -> int | None:
+    """The batch of which a job is a member, by what it knows: what follows a batch is one of the batch around that."""
+    if not isinstance(facts, dict):
+        return None
+    own = facts if "total" not in facts else facts.get("parent") or {}
+    batch_id = own.get("id")
+    return batch_id if isinstance(batch_id, int) else None
+
+
 def facts_of(states: States, batch_id: int) -> dict[str, Any]:
     """What each member knows of its batch, and of those that it lies in."""
     known: dict[str, Any] | None = None

@@ -35,10 +35,11 @@ OUTCOME_KINDS: frozenset[str] = frozenset({"done", "failed", "retry", "discarded
 #: Bits of `ties`: which side tables know a job. A job without any is moved without a look at them.
 LIMITED = 1
 UNIQUE = 2
-#: The key of a unique job is freed when it starts.
+#: The key of a unique job is freed when it starts, and with `WAITING` taken again when it goes back to wait.
 UNTIL_START = 4
 EXPIRING = 8
 RATED = 16
+WAITING = 32
 BATCHED = 64
 
 DEFAULT_QUEUE = "default"
@@ -82,10 +83,18 @@ class NewJob:
     def ties(self) -> int:
         """Which side tables are to know the job."""
         until = self.unique.until if self.unique is not None else None
-        unique = {"start": UNIQUE | UNTIL_START, "finish": UNIQUE, None: 0}[until]
+        unique = _UNIQUE[until]
         limited = (LIMITED if self.limits else 0) | (RATED if self.rate is not None else 0)
         batched = BATCHED if self.batch is not None else 0
         return limited | unique | batched | (EXPIRING if self.expires is not None else 0)
+
+
+_UNIQUE = {
+    "start": UNIQUE | UNTIL_START,
+    "waiting": UNIQUE | UNTIL_START | WAITING,
+    "finish": UNIQUE,
+    None: 0,
+}
 
 
 @dataclass(slots=True)  # not frozen: that would treble the price of making one, and one is made for each job
@@ -186,6 +195,8 @@ class Outcome:
     ties: int = 0
     #: How far it came, where that is not stored yet.
     checkpoint: Checkpoint | None = None
+    #: Which attempt it was; told of those that were cut short, whose `failure` then says by what.
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)

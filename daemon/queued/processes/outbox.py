@@ -65,6 +65,8 @@ class Ended:
     enqueue: tuple[NewJob, ...] = ()
     ties: int = 0
     checkpoint: Checkpoint | None = None
+    #: For the words of the log.
+    attempt: int = 1
 
     def outcome(self, now: float) -> Outcome:
         """What the database is told."""
@@ -82,6 +84,7 @@ class Ended:
             self.enqueue,
             self.ties,
             self.checkpoint,
+            self.attempt,
         )
 
     def frame(self) -> dict[str, Any]:
@@ -95,6 +98,7 @@ class Ended:
         return {
             "id": self.job_id,
             "lease": self.lease,
+            "attempt": self.attempt,
             "kind": self.kind,
             "start": self.ended_at - self.duration,
             "end": self.ended_at,
@@ -207,6 +211,7 @@ class Outbox:
             ended.duration,
             failure,
             ties=ended.ties,
+            attempt=ended.attempt,
         )
 
     def _finish(self, batch: Sequence[Ended]) -> claimed.Report:
@@ -243,6 +248,7 @@ class Outbox:
                     duration=ended.duration,
                     failure=ended.failure,
                     wait=ended.wait,
+                    attempts=ended.attempt,
                     process=self._worker.process_name,
                 )
 
