@@ -64,6 +64,9 @@ def test_a_stop_ends_a_job_at_its_next_checkpoint_and_the_next_daemon_goes_on_th
     stopped = {one: len(numbers(own, one)) for one in (job, ajob)}
     assert all(20 <= count < 150 for count in stopped.values()), "it ended long before it was done, and not by force"
     assert (own.job(job).state, own.job(job).attempt, own.job(job).attempts) == ("ready", 1, ())
+    cut = own.job(job).interruptions
+    assert cut is not None
+    assert (cut.times, cut.attempt, cut.reason) == (1, 1, "its worker stopped, and it ended when told to")
     own.daemon.start()
     own.wait_all([job, ajob])
     for one in (job, ajob):

@@ -6,7 +6,6 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from queued.cli import exits
@@ -125,7 +124,7 @@ def act(database: Target, action: Action, ids: Sequence[int], from_start: bool) 
     store = database.store
     total = operators.Acted()
     step: Callable[..., Acted] = {
-        "retry": partial(operators.retry, from_start=from_start),
+        "retry": operators.retry_from_start if from_start else operators.retry,
         "discard": operators.discard,
         "cancel": operators.cancel_waiting,
     }[action.name]

@@ -70,16 +70,18 @@ def list_batches(arguments: argparse.Namespace) -> int:
     return exits.OK
 
 
-def tree(
-    outermost: Sequence[BatchSummary], below: Sequence[BatchSummary], depth: int = 0
-) -> Iterator[tuple[BatchSummary, int]]:
+def tree(outermost: Sequence[BatchSummary], below: Sequence[BatchSummary]) -> list[tuple[BatchSummary, int]]:
     """The batches with how deep each lies, those inside one right after it."""
     inside: dict[int | None, list[BatchSummary]] = {}
     for batch in below:
         inside.setdefault(batch.parent, []).append(batch)
-    for batch in outermost:
-        yield batch, depth
-        yield from tree(inside.get(batch.id, ()), below, depth + 1)
+
+    def under(batches: Sequence[BatchSummary], depth: int) -> Iterator[tuple[BatchSummary, int]]:
+        for batch in batches:
+            yield batch, depth
+            yield from under(inside.get(batch.id, ()), depth + 1)
+
+    return list(under(outermost, 0))
 
 
 def show(arguments: argparse.Namespace) -> int:
@@ -106,7 +108,7 @@ def lines(batch: BatchSummary) -> list[str]:
         ("Description", one_line(batch.description or "–", 500)),
         ("Progress", f"{progress(batch)} of the jobs have ended"),
         ("Ended", f"{counts.done} well, {counts.failed} failed, {counts.discarded} discarded"),
-        *([("Inside", f"batch {batch.parent}")] if batch.parent is not None else []),
+        *([("Parent", f"batch {batch.parent}")] if batch.parent is not None else []),
         ("Opened", f"{moment(batch.opened_at)} ({relative(batch.opened_at, batch.now)})"),
     ]
     if batch.finished_at is not None:
@@ -122,7 +124,7 @@ def lines(batch: BatchSummary) -> list[str]:
         )
         if ids
     ]
-    told += [("Around", _child(child)) for child in batch.inside]
+    told += [("Inside", _child(child)) for child in batch.inside]
     colour = "yellow" if batch.finished_at is None else "red" if counts.failed else "green"
     shown = [f"{style('●', colour)} batch {batch.id} – {style(state(batch), 'bold')}"]
     shown += [f"{label:>11}: {text}" for label, text in told]

@@ -107,8 +107,9 @@ def ties(job: JobDetail) -> list[tuple[str, str]]:
     if job.interruptions is not None:
         found = job.interruptions
         times = "once" if found.times == 1 else f"{found.times} times"
-        last = f"{moment(found.at)} ({relative(found.at, job.now)}) in attempt {found.attempt}, {found.process_name} on {found.hostname}"
-        told.append(("Interrupted", f"{times}, last {last}: {one_line(found.reason, 500)}"))
+        last = f"{moment(found.at)} ({relative(found.at, job.now)}), attempt {found.attempt}"
+        where = printable(f"{found.process_name} on {found.hostname}")
+        told.append(("Interrupted", f"{times}, last {last} in {where}: {one_line(found.reason, 500)}"))
     return told
 
 

@@ -116,9 +116,9 @@ def unique(
 
     - `until="finish"`, the default: until it has ended or failed, through all its attempts.
     - `until="start"`: until a worker takes it for the first time, and never again.
-    - `until="waiting"`: whenever it is scheduled, blocked or ready. A worker that takes it frees the key; when it waits again (for a
-      retry, after a crash or a stop) it has the key again. If another job has taken it meanwhile, both wait: what was accepted
-      is not given up.
+    - `until="waiting"`: whenever it is scheduled, blocked or ready. A worker that takes it frees the key; when it waits again (for
+      a retry, after a crash or a stop) it has the key again. If another job has taken it meanwhile, both wait: what was
+      accepted is not given up.
     - `period` (seconds or a `timedelta`): for so long after its enqueue, whatever becomes of it.
 
     `on_conflict` says what an enqueue does while the key is held: "keep" stores nothing, and the handle is that of the job that is

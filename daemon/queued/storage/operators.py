@@ -58,6 +58,11 @@ def retry(session: Session, ids: Sequence[int], from_start: bool = False) -> Act
     return acted
 
 
+def retry_from_start(session: Session, ids: Sequence[int]) -> Acted:
+    """As `retry`, from the first step of each job: how far it had come is forgotten."""
+    return retry(session, ids, from_start=True)
+
+
 def discard(session: Session, ids: Sequence[int]) -> Acted:
     """End ready, scheduled, blocked and failed jobs as discarded. A running job is refused."""
     return _end(session, ids, "discarded", ("failed", "scheduled", "ready", "blocked"))
