@@ -238,7 +238,7 @@ def test_a_job_shows_what_binds_it_to_others(ctl: Program, store: Store, worker:
     told = ctl("jobs", "show", stored.ids[0])
     for text in (
         "Unique: invoice/ada, until the job has ended; held by this job",
-        "Rate: mail, 10 in 1m",
+        "Rate: mail, 10 in 1 min",
         "Expires: ",
         f"Batch: {stored.batches[-1]}",
         "Limit: account/ada, 0 of 2 held by none",
