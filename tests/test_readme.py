@@ -53,7 +53,7 @@ def test_the_first_job_runs_as_the_readme_says(tmp_path: Path) -> None:
     def queuectl(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = ["queuectl", *arguments]
         return subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=30, check=False
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
         )
 
     with log.open("wb") as file:
@@ -63,7 +63,7 @@ def test_the_first_job_runs_as_the_readme_says(tmp_path: Path) -> None:
             ["sh", "-eu", "-c", script], cwd=tmp_path, env=environment, stdout=file, stderr=file, start_new_session=True
         )
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while "Hello, world!" not in log.read_text():
             assert shell.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
@@ -78,10 +78,10 @@ def test_the_first_job_runs_as_the_readme_says(tmp_path: Path) -> None:
     finally:
         os.killpg(shell.pid, signal.SIGTERM)
         try:
-            shell.wait(20)
+            shell.wait(60)
         except subprocess.TimeoutExpired:
             os.killpg(shell.pid, signal.SIGKILL)
-            shell.wait(20)
+            shell.wait(60)
             raise
 
 
@@ -139,14 +139,14 @@ class Shown:
                 ["queued", "start"], cwd=self.directory, env=self.environment, stdout=file, stderr=file
             )
         try:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 60
             while not done(self.log.read_text()):
                 assert daemon.poll() is None, self.log.read_text()
                 assert time.monotonic() < deadline, self.log.read_text()
                 time.sleep(0.05)
         finally:
             daemon.terminate()
-            daemon.wait(20)
+            daemon.wait(60)
         return self.log.read_text()
 
 
