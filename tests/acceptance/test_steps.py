@@ -79,6 +79,22 @@ def test_a_stop_ends_a_job_at_its_next_checkpoint_and_the_next_daemon_goes_on_th
 
 
 @combinations
+def test_a_deploy_ends_a_job_at_its_next_checkpoint_and_the_new_generation_goes_on_there(
+    own: Service, work: ModuleType
+) -> None:
+    [job] = own.enqueue(work.walk.bind(300, PAUSE))
+    counted(own, job, 20)
+    own.daemon.signal(signal.SIGHUP)
+    own.until(lambda: "Reloaded" in own.daemon.log(), "the end of the reload")
+    own.wait(job, timeout=40)
+    assert numbers(own, job) == list(range(300)), "nothing left out, nothing done twice"
+    first, again = cursors(own, job)
+    assert (first, 20 <= again < 300) == (0, True)
+    assert own.job(job).attempt == 1
+    once(own, job, "opened", "closed")
+
+
+@combinations
 def test_killing_all_of_the_daemon_repeats_no_more_than_the_last_moment(own: Service, work: ModuleType) -> None:
     [job] = own.enqueue(work.walk.bind(200, PAUSE))
     counted(own, job, AGAIN + 10)
