@@ -58,6 +58,9 @@ LEASE_BITS = 40
 LEAVE = 1.0
 #: The first and the last second of the calendar, since 1970.
 FIRST, LAST = -62135596800.0, 253402300799.0
+#: What is remembered of an attempt that was cut short, and is no failure.
+INTERRUPTED = Failure("queued.JobInterrupted", "its worker stopped, and it ended when told to")
+KILLED = Failure("queued.JobInterrupted", "its worker stopped, and it was killed because it did not end when told to")
 #: A job that has run this many seconds is marked as started in the database.
 LASTS = 0.5
 
@@ -252,7 +255,7 @@ class Worker(Role):
                 process=self.name,
             )
         elif kind == "enqueue":
-            opened = NewBatch(**frame["batch"]) if frame.get("batch") is not None else None
+            opened = tuple(NewBatch(**batch) for batch in frame.get("batches") or ())
             self._outbox.request(Request(frame["r"], tuple(new_job(job) for job in frame["jobs"]), station, opened))
         elif kind == "checkpoint":
             self._moved(station, frame)
@@ -281,7 +284,9 @@ class Worker(Role):
     def _give_back(self, delivery: Delivery, now: float) -> None:
         kind: OutcomeKind = "cancelled" if delivery.cancel_wanted else "released"
         job = delivery.job
-        self._outbox.add(Ended(job.id, job.lease, job.class_name, kind, now, ties=job.ties, lane=job.queue))
+        self._outbox.add(
+            Ended(job.id, job.lease, job.class_name, kind, now, ties=job.ties, lane=job.queue, attempt=job.attempt)
+        )
 
     # what runs
 
@@ -539,7 +544,16 @@ class Worker(Role):
         for job in found:
             if refusal is not None and job.ties & (UNTIL_START | EXPIRING):
                 self._outbox.add(
-                    Ended(job.id, job.lease, job.class_name, "released", now, ties=job.ties, lane=job.queue)
+                    Ended(
+                        job.id,
+                        job.lease,
+                        job.class_name,
+                        "released",
+                        now,
+                        ties=job.ties,
+                        lane=job.queue,
+                        attempt=job.attempt,
+                    )
                 )
             elif job.id in lapsed:
                 self._outbox.add(
@@ -552,6 +566,7 @@ class Worker(Role):
                         failure=failure,
                         ties=job.ties,
                         lane=job.queue,
+                        attempt=job.attempt,
                     )
                 )
             else:
@@ -565,7 +580,18 @@ class Worker(Role):
             failure = Failure(
                 "queued.JobTooLarge", "its arguments are too large to be handed to the process that runs jobs"
             )
-            self._outbox.add(Ended(job.id, job.lease, job.class_name, "failed", now, failure=failure, lane=job.queue))
+            self._outbox.add(
+                Ended(
+                    job.id,
+                    job.lease,
+                    job.class_name,
+                    "failed",
+                    now,
+                    failure=failure,
+                    lane=job.queue,
+                    attempt=job.attempt,
+                )
+            )
 
     def _search(self, now: float) -> None:
         started = time.monotonic()
@@ -783,6 +809,7 @@ def ended(job: ClaimedJob, frame: Mapping[str, Any], duration: float, waited: fl
             ties=job.ties,
             lane=job.queue,
             waited=waited,
+            attempt=job.attempt,
         )
     error = frame.get("error")
     failure = None
@@ -791,6 +818,8 @@ def ended(job: ClaimedJob, frame: Mapping[str, Any], duration: float, waited: fl
         failure = Failure("queued.JobFailed", f"its runner told an end that is not known: {frame['kind']!r}")
     if error is not None:
         failure = Failure(error["class"], error["message"], tuple(error.get("backtrace") or ()))
+    elif kind == "released":
+        failure = INTERRUPTED
     return Ended(
         job.id,
         job.lease,
@@ -808,6 +837,7 @@ def ended(job: ClaimedJob, frame: Mapping[str, Any], duration: float, waited: fl
         checkpoint_of(frame, frame.get("checkpoint")),
         job.queue,
         waited,
+        job.attempt,
     )
 
 
@@ -818,6 +848,39 @@ def killed(delivery: Delivery, now: float) -> Ended:
     if delivery.reason == "timeout":
         text = f"it ran longer than its timeout of {delivery.timeout:g} s and did not end when told to; its process was killed"
         failure = Failure("queued.JobTimedOut", text)
-        return Ended(job.id, job.lease, job.class_name, "failed", now, duration, failure, ties=job.ties, lane=job.queue)
-    kind: Any = "cancelled" if delivery.reason == "cancel" else "released"
-    return Ended(job.id, job.lease, job.class_name, kind, now, duration, ties=job.ties, lane=job.queue)
+        return Ended(
+            job.id,
+            job.lease,
+            job.class_name,
+            "failed",
+            now,
+            duration,
+            failure,
+            ties=job.ties,
+            lane=job.queue,
+            attempt=job.attempt,
+        )
+    if delivery.reason == "cancel":
+        return Ended(
+            job.id,
+            job.lease,
+            job.class_name,
+            "cancelled",
+            now,
+            duration,
+            ties=job.ties,
+            lane=job.queue,
+            attempt=job.attempt,
+        )
+    return Ended(
+        job.id,
+        job.lease,
+        job.class_name,
+        "released",
+        now,
+        duration,
+        KILLED,
+        ties=job.ties,
+        lane=job.queue,
+        attempt=job.attempt,
+    )
