@@ -141,10 +141,10 @@ def status_line(outlook: Outlook, now: float) -> str:
     parts = [*_trouble(outlook, now), ", ".join([*_actors(state, outlook.role), *_work(outlook)])]
     if state.stage != "running":
         parts.insert(0, "stopping")
-    elif not is_ready(state):
-        parts.insert(0, "starting")
     elif state.candidate is not None or state.rolling:
         parts.insert(0, "reloading")
+    elif not is_ready(state):
+        parts.insert(0, "starting")
     return "; ".join(part for part in parts if part)
 
 
@@ -167,16 +167,18 @@ def _trouble(outlook: Outlook, now: float) -> list[str]:
 
 def _actors(state: State, role: str | None) -> list[str]:
     """`3 workers`, with how many of them there should be while some are missing; without workers, who else there is."""
-    planned = Counter(kind for _, kind in expected(state.plan, state.generation) if kind != "application")
-    running = Counter(actor.kind for actor in state.actors.values() if actor.state == "RUNNING")
-    stopping = Counter(actor.kind for actor in state.actors.values() if actor.state == "STOPPING")
+    planned = Counter[str](kind for _, kind in expected(state.plan, state.generation) if kind != "application")
+    running = Counter[str](actor.kind for actor in state.actors.values() if actor.state == "RUNNING")
+    stopping = Counter[str](actor.kind for actor in state.actors.values() if actor.state == "STOPPING")
     kinds = ["worker"] if planned["worker"] else [kind for kind in planned if planned[kind]]
     if not kinds:
         return [f"role {role}: no worker here" if role else "no worker here"]
     if state.stage != "running":
         return [_several(stopping[kind], kind) for kind in kinds]
     return [
-        _several(planned[kind], kind) if running[kind] >= planned[kind] else f"{running[kind]} of {_several(planned[kind], kind)}"
+        _several(planned[kind], kind)
+        if running[kind] >= planned[kind]
+        else f"{running[kind]} of {_several(planned[kind], kind)}"
         for kind in kinds
     ]
 
