@@ -14,9 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.daemon import PACKAGE
 from queued import journal
 from queued.entries import Entry, as_fields, to_journal
 from queued.journal import LARGE, Journal, encode, is_stream
+
+#: Other programs find the package of this checkout, wherever they run.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(PACKAGE), os.environ.get("PYTHONPATH")]))}
 
 
 class Journald:
@@ -173,7 +177,7 @@ def test_the_format_is_the_journals_only_where_stderr_is_the_journal(
         place = f"{found.st_dev}:{found.st_ino if connected else 1}"
         subprocess.run(
             [sys.executable, "-c", PROGRAM, str(journald.path)],
-            env={**os.environ, "JOURNAL_STREAM": place},
+            env={**ENVIRONMENT, "JOURNAL_STREAM": place},
             stderr=stderr,
             check=True,
             timeout=60,
@@ -202,7 +206,7 @@ def test_what_a_command_cannot_do_is_an_error_in_the_journal(connected: bool, tm
         found = os.fstat(stderr.fileno())
         done = subprocess.run(
             [sys.executable, "-c", "import sys; from queued.cli.main import queued; sys.exit(queued(['check']))"],
-            env={**os.environ, "JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino if connected else 1}"},
+            env={**ENVIRONMENT, "JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino if connected else 1}"},
             cwd=tmp_path,
             stderr=stderr,
             check=False,
@@ -217,7 +221,7 @@ def test_what_a_command_cannot_do_is_an_error_in_the_journal(connected: bool, tm
 def test_a_daemon_that_is_aborted_shows_where_it_hung(tmp_path: Path, sqlite_url: str) -> None:
     (tmp_path / "queue.yml").write_text(f"production:\n  database: {sqlite_url}\n  runtime_directory: run\n")
     daemon = subprocess.Popen(
-        [sys.executable, "-m", "queued", "start"], cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+        [sys.executable, "-m", "queued", "start"], cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
     )
     assert daemon.stderr is not None
     try:
