@@ -35,6 +35,7 @@ from queued.domain.insights import (
     serves,
 )
 from queued.domain.jobs import Failure, State, parse_options
+from queued.domain.service import Backlog
 from queued.storage.session import Row, Session
 
 #: Rows that one filtered list looks at before it stops and says how to go on.
@@ -43,6 +44,8 @@ SEARCH_WINDOW = 100_000
 LANES = 1_000
 #: Above every id; both databases count ids in signed 64 bits.
 NO_ID = 2**63 - 1
+#: The most ready jobs that a status line counts: 1 ms on either database.
+BACKLOG_CAP = 10_000
 #: Holders of a key that are named.
 FEW = 5
 #: Ready jobs of each queue that are counted whatever the budget.
@@ -477,6 +480,17 @@ def overview(session: Session, threshold: float = ALIVE_THRESHOLD) -> Overview:
         processes=known,
         oldest_due_at=oldest_due(session, clock),
     )
+
+
+def backlog(session: Session) -> Backlog:
+    """What is ready, for a line that is read often: counts no more than `BACKLOG_CAP` rows."""
+    row = session.one("insights.count_ready", cap=BACKLOG_CAP + 1)
+    assert row is not None
+    ready = Count.of(row["n"], BACKLOG_CAP)
+    heads = session.all("insights.lanes", lanes=LANES) if ready.value else []
+    oldest = min((row["ready_at"] for row in heads), default=None)
+    waited = (now(session) - oldest).total_seconds() if oldest is not None else None
+    return Backlog(ready.value, ready.capped, waited)
 
 
 def _count(session: Session, statement: str, cap: int | None = None, **params: Any) -> Count:
