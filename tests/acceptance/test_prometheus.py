@@ -28,10 +28,10 @@ Start = Callable[..., Scraper]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start a program of Debian's that listens on a port of its own: `start(name, option, …)`."""
+    """Start a program of Debian's that listens on a port of its own: `start(name, option, …)`. It is ready when `ready` answers 200."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def run(name: str, *options: str) -> Scraper:
+    def run(name: str, *options: str, ready: str = "/metrics") -> Scraper:
         program = shutil.which(name)
         if program is None:
             pytest.skip(f"{name} is not installed (Debian: apt install prometheus prometheus-node-exporter)")
@@ -43,11 +43,12 @@ def start(tmp_path: Path) -> Iterator[Start]:
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
-                scraper.get("/metrics")
-                return scraper
+                if scraper.get(ready).status == 200:
+                    return scraper
             except OSError:
-                assert time.monotonic() < deadline, (tmp_path / f"{name}.log").read_text()
-                time.sleep(0.1)
+                pass
+            assert time.monotonic() < deadline, (tmp_path / f"{name}.log").read_text()
+            time.sleep(0.1)
 
     yield run
     for process in started:
@@ -76,7 +77,13 @@ def test_prometheus_scrapes_it_and_its_rules_find_what_they_ask_for(
     configuration["scrape_configs"][0]["scrape_interval"] = "1s"
     configuration["scrape_configs"][0]["static_configs"] = [{"targets": [f"{host}:{port}"]}]
     (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(configuration))
-    prometheus = start("prometheus", f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/tsdb")
+    prometheus = start(
+        "prometheus",
+        f"--config.file={tmp_path}/prometheus.yml",
+        f"--storage.tsdb.path={tmp_path}/tsdb",
+        # It listens before it has loaded its rules, and says 503 till then.
+        ready="/-/ready",
+    )
 
     def ask(expression: str) -> list[float]:
         reply = prometheus.get(f"/api/v1/query?query={quote(expression)}")
