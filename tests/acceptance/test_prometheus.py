@@ -28,7 +28,7 @@ Start = Callable[..., Scraper]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start a program of Debian's that listens on a port of its own: `start(name, option, …)`. It is ready when `ready` answers 200."""
+    """Start a program of Debian's on a port of its own: `start(name, option, …)`. It is ready when the path `ready` answers 200."""
     started: list[subprocess.Popen[bytes]] = []
 
     def run(name: str, *options: str, ready: str = "/metrics") -> Scraper:
