@@ -162,7 +162,7 @@ def _job_error(data: Mapping[str, Any]) -> str:
 
 
 def _failed(data: Mapping[str, Any]) -> str:
-    attempts = data.get("attempts")
+    attempts = data.get("attempt")
     after = "" if not attempts else f" after {attempts} attempt{'s' if attempts > 1 else ''}"
     return f"{_job(data)} failed{after}: {_job_error(data)}"
 

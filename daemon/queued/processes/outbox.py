@@ -258,7 +258,8 @@ class Outbox:
                     duration=ended.duration,
                     failure=ended.failure,
                     wait=ended.wait,
-                    attempts=ended.attempt,
+                    queue=ended.lane,
+                    attempt=ended.attempt,
                     process=self._worker.process_name,
                 )
 
