@@ -29,7 +29,7 @@ def changelog(project: str, changes: str, control: str, built: datetime, version
     [maintainer] = re.findall(r"^Maintainer: (.*)$", control, re.MULTILINE)
     return (
         f"queued ({version}) stable; urgency=medium\n\n"
-        f"  * Release {released}; see /usr/share/doc/queued/NEWS.gz.\n\n"
+        f"  * Release {released}; changelog.gz beside this file says what is new.\n\n"
         f" -- {maintainer}  {format_datetime(built)}\n"
     )
 
