@@ -44,10 +44,10 @@ def wait_for_lines(service: Service, manager: Manager, text: str, count: int = 1
 
 
 def test_it_says_what_runs_and_what_waits_and_asks_for_time_while_it_drains(
-    serve: Serve, work: ModuleType, database_url: str, mode: str, manager: Manager
+    serve: Serve, work: ModuleType, sqlite_url: str, mode: str, manager: Manager
 ) -> None:
     service = serve(
-        database_url,
+        sqlite_url,
         mode=mode,
         environment=under(manager),
         settings={"shutdown_timeout": 30},
