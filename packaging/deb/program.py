@@ -51,10 +51,11 @@ def main() -> int:
     """Run the program that the caller has named; its exit code."""
     restore_environment(os.environ)
     from queued.cli import main as programs
-    from queued.processes.application import OWN_APPLICATION
 
     if os.path.basename(sys.argv[0]) == "queuectl":
         return programs.queuectl()
+    from queued.processes.application import OWN_APPLICATION
+
     if OWN_APPLICATION in sys.argv[1:2] or "start" in sys.argv[1:]:
         import_everything(Path(sys._MEIPASS))  # type: ignore[attr-defined]  # set by the loader
     if OWN_APPLICATION in sys.argv[1:2]:
