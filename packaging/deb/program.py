@@ -41,12 +41,6 @@ def import_everything(directory: Path) -> None:
             importlib.import_module(name)
 
 
-def run_application(directory: Path) -> None:
-    """Be the application's interpreter where there is no application; does not return."""
-    boot = directory / "boot.py"
-    exec(compile(boot.read_text(encoding="utf-8"), boot, "exec"), {"__name__": "__main__"})
-
-
 def main() -> int:
     """Run the program that the caller has named; its exit code."""
     restore_environment(os.environ)
@@ -54,13 +48,11 @@ def main() -> int:
 
     if os.path.basename(sys.argv[0]) == "queuectl":
         return programs.queuectl()
-    from queued.processes.application import OWN_APPLICATION
+    from queued.processes.application import PROGRAMS
 
-    if OWN_APPLICATION in sys.argv[1:2] or "start" in sys.argv[1:]:
+    # The two that last: the daemon, and what it starts in place of an application.
+    if "start" in sys.argv[1:] or PROGRAMS in sys.argv[1:2]:
         import_everything(Path(sys._MEIPASS))  # type: ignore[attr-defined]  # set by the loader
-    if OWN_APPLICATION in sys.argv[1:2]:
-        del sys.argv[1]
-        run_application(Path(sys.argv[1]))
     return programs.queued()
 
 
