@@ -10,8 +10,8 @@ import pytest
 from fixtures.packages import ROOT, Package, same
 
 Get = Callable[[str], Package]
-#: What the program is linked to comes with apt's updates; so does the clock's knowledge of the world.
-LIBRARIES = {"libpq5", "libssl3", "libsqlite3-0", "libffi8", "libc6", "tzdata"}
+#: What the program is linked to comes with apt's updates; so does the clock's knowledge of the world. The units call kill.
+LIBRARIES = {"libpq5", "libssl3", "libsqlite3-0", "libffi8", "libc6", "tzdata", "procps"}
 
 
 def test_the_configuration_is_that_of_etc_and_kept_by_dpkg(package: Get) -> None:
