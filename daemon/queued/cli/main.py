@@ -51,13 +51,8 @@ def module(argv: Sequence[str] | None = None) -> int:
 def programs(words: Sequence[str]) -> NoReturn:
     """Be the fork server of a host without an application: what `python -c BOOT` is elsewhere. For the daemon alone.
 
-    A frozen daemon starts itself in this way; its libraries must not be loaded by the programs, so its variables go first.
+    A frozen daemon starts itself in this way.
     """
-    from queued.processes.application import clean_environment
-
-    environment = clean_environment(os.environ, {}, frozen=True)
-    os.environ.clear()
-    os.environ.update(environment)
     sys.argv = ["queued", *words]
     with open(os.path.join(words[0], "boot.py"), encoding="utf-8") as file:
         source = file.read()
