@@ -120,3 +120,12 @@ def test_a_log_that_nobody_reads_stops_nothing() -> None:
     closed.close()
     emit("reloading")
     end()
+
+
+def test_an_application_that_is_slow_to_load_is_told_with_the_seconds_and_a_hint(lines: Lines) -> None:
+    emit("actor_slow", key="application-1", kind="application", reason="", seconds=10)
+    emit("actor_slow", key="worker-2", kind="worker", reason="", seconds=70)
+    application, worker = lines()
+    assert "application-1 is still loading the application after 10 s" in application
+    assert "import" in application
+    assert worker.endswith("worker-2 is still starting after 70 s")

@@ -82,6 +82,15 @@ def _fatal(data: Mapping[str, Any]) -> str:
     return f"{data['key']} is FATAL: {data['reason']}. It is not started again; {remedy}"
 
 
+def _slow(data: Mapping[str, Any]) -> str:
+    if data["kind"] == "application":
+        return (
+            f"{data['key']} is still loading the application after {data['seconds']} s; its workers wait for it. "
+            "Does a module of `import:` wait for something while it is imported?"
+        )
+    return f"{data['key']} is still starting after {data['seconds']} s"
+
+
 def _recovered(data: Mapping[str, Any]) -> str:
     said = [f"{data['reason']}:"]
     for key, one, more in (
@@ -187,7 +196,7 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
     "actor_died": ("warning", _retry),
     "actor_fatal": ("error", _fatal),
     "actor_still_fatal": ("error", _fatal),
-    "actor_slow": ("warning", "{key} is still starting"),
+    "actor_slow": ("warning", _slow),
     "actor_silent": ("error", "{key} has not moved for {seconds:g} s; killing it"),
     "stop_exceeded": ("warning", "{key} did not stop in time; killing it"),
     "stopping": ("info", lambda data: "Stopping at once" if data.get("immediate") else "Stopping"),
