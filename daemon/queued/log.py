@@ -192,6 +192,7 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
     "registered_again": ("warning", "The supervisor's own registration was gone; registered again"),
     "deregister_failed": ("warning", "Left its registration behind, a later supervisor clears it: {error}"),
     "process_pruned": ("warning", "{reason}; clearing up after it"),
+    "notify_failed": ("warning", "The service manager cannot be told that this runs (NOTIFY_SOCKET): {error}"),
     "orphaned": ("warning", "The supervisor has died; finishing and stopping"),
     "actor_died": ("warning", _retry),
     "actor_fatal": ("error", _fatal),

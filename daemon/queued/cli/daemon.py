@@ -39,7 +39,11 @@ def add_settings(options: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="whether to run without recurring tasks (else QUEUED_SKIP_RECURRING)",
     )
-    group.add_argument("--role", metavar="NAME", help="run only the actors that the file lists under this role")
+    named = group.add_mutually_exclusive_group()
+    named.add_argument("--role", metavar="NAME", help="run only the actors that the file lists under this role")
+    named.add_argument(
+        "--instance", metavar="NAME", help="run NAME.yml, which lies beside the configuration file; else the role NAME"
+    )
     group.add_argument("--log-level", choices=LEVELS, help="the least important messages that are logged")
 
 
@@ -56,6 +60,7 @@ def loaded(arguments: argparse.Namespace) -> Loaded:
         mode=arguments.mode,
         skip_recurring=arguments.skip_recurring,
         role=arguments.role,
+        instance=arguments.instance,
     )
     if arguments.log_level:
         found = replace(found, settings=replace(found.settings, log_level=arguments.log_level))

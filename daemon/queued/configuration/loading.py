@@ -54,14 +54,18 @@ def load(
     mode: str | None = None,
     skip_recurring: bool | None = None,
     role: str | None = None,
+    instance: str | None = None,
     cwd: str | None = None,
 ) -> Loaded:
     """The settings of a supervisor; ConfigurationError with every problem at once.
 
     The arguments are the command line's options, None where one was not given. An empty variable counts as unset.
+    An `instance` has a file of its own, INSTANCE.yml beside the usual one; where there is none it is the role of that name.
     """
     here = cwd if cwd is not None else os.getcwd()
-    file = find(config_path, environ, here)
+    own = own_file(instance, config_path, environ, here) if instance is not None else None
+    file = own or find(config_path, environ, here)
+    role = instance if instance is not None and own is None else role
     chosen = environment or environ.get("QUEUED_ENV") or DEFAULT_ENVIRONMENT
     document = Document(file)
     notes = document.notes
@@ -70,15 +74,18 @@ def load(
         given_url = _database_variable(environ, notes)
         reader = Reader(document, environ, skip=["database.url"] if given_url else [])
         tree = reader.section(node) if node is not None else {}
-        settings = _settings(reader, tree, chosen, given_url, environ, here, mode, role, node is not None)
+        settings = _settings(
+            reader, tree, chosen, given_url, environ, here, mode, role, node is not None, own is not None
+        )
         skip = skip_recurring if skip_recurring is not None else _skip_recurring(environ, notes)
         path = _recurring(recurring, environ, here, file, skip, notes)
     except RecursionError:
         raise ConfigurationError(f"{one_line(file)}: the file is nested too deeply; write it flatter") from None
-    settings = replace(settings, skip_recurring=skip, recurring_path=path)
+    settings = replace(settings, role=role or instance, skip_recurring=skip, recurring_path=path)
     problems = notes.sorted()
     if path is not None and not skip and os.path.isfile(path):
-        settings, more = _with_tasks(settings, path, environ, notes, role is None or settings.scheduler is not None)
+        wanted = settings.role is None or settings.scheduler is not None
+        settings, more = _with_tasks(settings, path, environ, notes, wanted)
         problems += more
     if problems:
         raise ConfigurationError(problems)
@@ -139,6 +146,18 @@ def find(config_path: str | None, environ: Mapping[str, str], cwd: str) -> str:
     )
 
 
+def own_file(instance: str, config_path: str | None, environ: Mapping[str, str], cwd: str) -> str | None:
+    """The file that an instance has for itself, beside the one it would be a role of; None when it has none."""
+    if not instance or "/" in instance or "\0" in instance:
+        raise ConfigurationError(f"--instance: {shown(instance)} cannot be the name of a file; write a role's name")
+    try:
+        directory = os.path.dirname(find(config_path, environ, cwd))
+    except ConfigurationError:
+        directory = os.path.dirname(USUAL_FILES[-1])
+    file = os.path.join(directory, f"{instance}.yml")
+    return file if os.path.isfile(file) else None
+
+
 def _settings(
     reader: Reader,
     tree: Tree,
@@ -149,10 +168,11 @@ def _settings(
     mode: str | None,
     role: str | None,
     found: bool,
+    named: bool,
 ) -> Settings:
     directory = os.path.dirname(reader.notes.file)
     database = _database(reader, tree, given_url, cwd, found)
-    team = actors(reader, tree, role) if found else Actors()
+    team = actors(reader, tree, role, named) if found else Actors()
     app = None
     if "app" in tree:
         app = application(reader, tree["app"], directory, environ.get("PATH"), bool(team.workers))
@@ -171,7 +191,7 @@ def _settings(
         dispatchers=team.dispatchers,
         workers=team.workers,
         # Sections say what one host runs; where nothing is said of a scheduler, tasks must not lie idle for it.
-        scheduler=team.scheduler or (SchedulerSettings() if role is None else None),
+        scheduler=team.scheduler or (SchedulerSettings() if role is None and not named else None),
         recurring=team.tasks,
         retention=build(RetentionSettings, tree.get("retention", {})),
         runtime_directory=_runtime_directory(reader, tree, directory, environ),

@@ -114,6 +114,8 @@ class Settings:
     environment: str
     mode: Mode
     database: DatabaseSettings
+    #: The role or instance that this supervisor was started as. One that is named may have no actors.
+    role: str | None = None
     app: AppSettings | None = None
     dispatchers: tuple[DispatcherSettings, ...] = ()
     workers: tuple[WorkerSettings, ...] = ()

@@ -31,6 +31,7 @@ from queued.domain.insights import (
     serves,
 )
 from queued.domain.jobs import Failure, State
+from queued.domain.service import Backlog
 from queued.storage.session import Row, Session
 
 #: Rows that one filtered list looks at before it stops and says how to go on.
@@ -39,6 +40,8 @@ SEARCH_WINDOW = 100_000
 LANES = 1_000
 #: Above every id; both databases count ids in signed 64 bits.
 NO_ID = 2**63 - 1
+#: The most ready jobs that a status line counts: 1 ms on either database.
+BACKLOG_CAP = 10_000
 #: Holders of a key that are named.
 FEW = 5
 #: Rows fetched at a time where every row must be looked at.
@@ -439,10 +442,19 @@ def overview(session: Session, threshold: float = ALIVE_THRESHOLD) -> Overview:
     )
 
 
-def _count(session: Session, statement: str, **params: Any) -> Count:
-    row = session.one(statement, cap=COUNT_CAP + 1, **params)
+def backlog(session: Session) -> Backlog:
+    """What is ready, for a line that is read often: counts no more than `BACKLOG_CAP` rows."""
+    ready = _count(session, "insights.count_ready", BACKLOG_CAP)
+    heads = session.all("insights.lanes", lanes=LANES) if ready.value else []
+    oldest = min((row["ready_at"] for row in heads), default=None)
+    waited = (now(session) - oldest).total_seconds() if oldest is not None else None
+    return Backlog(ready.value, ready.capped, waited)
+
+
+def _count(session: Session, statement: str, most: int = COUNT_CAP, **params: Any) -> Count:
+    row = session.one(statement, cap=most + 1, **params)
     assert row is not None
-    return Count.of(row["n"])
+    return Count.of(row["n"], most)
 
 
 def locks(session: Session, limit: int, after: str = "") -> list[Lock]:
