@@ -23,8 +23,8 @@ export PIP_ROOT_USER_ACTION := ignore
 
 .PHONY: help
 help: ## Say what can be made
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r name words; do
-		printf '  make %-8s %s\n' "$$name" "$$words"
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r name words; do
+		printf '  make %-9s %s\n' "$$name" "$$words"
 	done
 
 .PHONY: run
@@ -49,6 +49,18 @@ bench: $(VENV)/test.stamp ## Measure, and print one table
 	@PG_BIN=$$(PG_BIN='$(PG_BIN)' $(VENV)/bin/python scripts/get_postgresql.py)
 	export PG_BIN
 	exec $(VENV)/bin/python bench/run $(BENCH_ARGS)
+
+.PHONY: deb
+deb: ## Build the Debian packages into dist; as root it installs what it needs
+	@exec bash packaging/deb/build
+
+.PHONY: repo
+repo: deb ## Build the packages and a signed apt repository of them, dist/apt
+	@exec bash packaging/deb/repository
+
+.PHONY: deb-check
+deb-check: ## Check the packages in dist: lintian, install, upgrade, remove, purge, two builds alike
+	@exec bash packaging/deb/check
 
 .PHONY: clean
 clean: ## Remove what was built: virtual environments, caches, the example's data
