@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,9 @@ from system.lab import Lab
 from system.network import Network
 from system.repository import Repository
 from system.requirements import obtain
+from system.shop import APPLICATION, DATABASE, Shop
 from system.tree import Tree
+from system.wheels import build
 
 #: Seconds for one test, without what its fixtures need: trees are made at the first use.
 TIMEOUT = 240
@@ -62,3 +65,18 @@ def new_host(lab: Lab, network: Network, repository: Repository) -> Iterator[New
     yield make
     for host in hosts:
         host.destroy()
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The client library of this checkout, for virtual environments."""
+    return build(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def shop(new_host: NewHost, wheel: Path) -> Shop:
+    """Three hosts that were set up as the documentation says, with nothing enqueued but what it enqueues."""
+    db = new_host(DATABASE, "db", "10.0.0.3")
+    worker = new_host(APPLICATION, "worker", "10.0.0.2")
+    web = new_host(APPLICATION, "web", "10.0.0.1")
+    return Shop(web, worker, db).build(wheel)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from system.lab import Lab, remove_group, run
 from system.network import Network
-from system.tree import Tree, mount, settle
+from system.tree import Tree, mount, settle, unmount
 
 T = TypeVar("T")
 #: Seconds to wait for what takes a moment, on a busy machine.
@@ -55,6 +55,7 @@ class Host:
                 *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--boot", "--console=read-only"),
                 *(f"--directory=/mnt/{self.name}/tree", f"--machine={self.name}", "--link-journal=no"),
                 *("--resolv-conf=off", "--timezone=off", f"--network-namespace-path=/run/netns/{self.name}"),
+                "--capability=CAP_NET_ADMIN",
                 environment={"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
                 output=console,
             )
@@ -75,8 +76,7 @@ class Host:
             self.kill()
         remove_group(self._group)
         self._network.leave(self.name)
-        self._lab.run("umount", f"/mnt/{self.name}/tree")
-        self._lab.run("rm", "-r", f"/mnt/{self.name}")
+        unmount(self._lab, self.name)
 
     def run(
         self,
@@ -94,14 +94,14 @@ class Host:
         change = [] if user is None else ["runuser", "-u", user, "--"]
         return run([*enter, *change, *command], timeout=timeout, check=check, text=text)
 
-    def shell(self, line: str, **options: Any) -> str:
-        """What a line of shell prints there; it must succeed."""
-        return self.run("sh", "-euc", line, **options).stdout
+    def shell(self, lines: str, **options: Any) -> str:
+        """What lines of shell print there; each must succeed."""
+        return self.run("sh", "-euc", lines, **options).stdout
 
     def apt(self, *arguments: str, timeout: float = 300.0) -> str:
         """Run apt as an operator does, over the machine's network, while its services stay on the private one."""
         environment = ["env", "DEBIAN_FRONTEND=noninteractive"]
-        return self.run(*environment, "apt", "--yes", *arguments, online=True, timeout=timeout).stdout
+        return self.run(*environment, "apt", *arguments, online=True, timeout=timeout).stdout
 
     def systemctl(self, *arguments: str, timeout: float = 60.0) -> str:
         """What systemctl says; it must succeed."""

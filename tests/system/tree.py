@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ APT_SETTINGS = re.compile(r"^Acquire::(?:Check-|Retries|[\w:]*Proxy|https?::)", 
 class Tree:
     """A release of Debian, the packages that it has before any test, and a shell script that was run on it then.
 
-    `wheels` are Python packages; the script finds them in /var/tmp/wheels.
+    `wheels` are Python packages; the script finds them in /srv/wheels.
     """
 
     release: str
@@ -95,16 +96,18 @@ def install(lab: Lab, tree: Tree, below: list[Path], target: Path) -> None:
     """Make the layer of a tree over those below it."""
     target.mkdir()
     merged = mount(lab, "making", below, target)
-    wheels = merged / "var/tmp/wheels"
-    wheels.mkdir()
-    if tree.wheels:
-        download(tree.wheels, wheels)
+    wheels = merged / "srv/wheels"
+    with tempfile.TemporaryDirectory() as downloads:
+        if tree.wheels:
+            download(tree.wheels, Path(downloads))
+        shutil.copytree(downloads, wheels, copy_function=shutil.copy)
+    wheels.chmod(0o755)
     settle(merged)
     apt = ["apt-get", "install", "--yes", "--no-install-recommends", *tree.packages]
     lab.run(*inside(merged), *apt, timeout=PATIENCE)
     lab.run(*inside(merged), "sh", "-euc", tree.script, timeout=PATIENCE)
     shutil.rmtree(wheels)
-    lab.run("umount", "/mnt/making/tree")
+    unmount(lab, "making")
 
 
 def mount(lab: Lab, name: str, layers: list[Path], upper: Path | None = None) -> Path:
@@ -128,6 +131,12 @@ def mount(lab: Lab, name: str, layers: list[Path], upper: Path | None = None) ->
     return directory / "tree"
 
 
+def unmount(lab: Lab, name: str) -> None:
+    """Undo `mount`; what was written to memory is gone."""
+    lab.run("umount", f"/mnt/{name}/tree")
+    lab.run("rm", "-r", f"/mnt/{name}")
+
+
 def settle(tree: Path) -> None:
     """Give a tree the machine's way to its mirrors: names, proxies, and how strictly dates are checked."""
     resolver = tree / "etc/resolv.conf"
@@ -135,7 +144,7 @@ def settle(tree: Path) -> None:
     resolver.write_text(Path("/etc/resolv.conf").read_text())
     dump = run(["apt-config", "dump"], timeout=30).stdout.splitlines()
     settings = [line for line in dump if APT_SETTINGS.match(line) and not line.endswith('"";')]
-    (tree / "etc/apt/apt.conf.d/90machine").write_text("\n".join([*settings, ""]))
+    (tree / "etc/apt/apt.conf.d/90machine").write_text("\n".join([*settings, 'APT::Get::Assume-Yes "true";', ""]))
 
 
 def inside(tree: Path) -> list[str]:

@@ -16,7 +16,10 @@ PYTHON = "3.11"
 
 
 def download(requirements: tuple[str, ...], target: Path) -> None:
-    """Fetch wheels, and those that they need, in the versions that the project is tested with."""
+    """Fetch wheels, and those that they need, in the versions that the project is tested with.
+
+    pip resolves links, also those of /proc, so `target` must not be in a lab.
+    """
     machine = platform.machine()
     platforms = [f"--platform={name}" for name in (f"manylinux2014_{machine}", f"manylinux_2_28_{machine}", "any")]
     pip(

@@ -1,0 +1,33 @@
+"""The shop: an application whose jobs write down what they did where no database can take it back."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import queued
+from ledger import VARIABLE, attempt
+
+os.environ.setdefault(VARIABLE, "/srv/shop/var/ledger.jsonl")
+
+
+@queued.job
+def greet(name: str) -> None:
+    print(f"Hello, {name}!")
+
+
+@queued.job(queue="orders")
+def order(number: int, seconds: float = 0.0) -> None:
+    """Note a start, take that long, note an end."""
+    job = queued.current_job()
+    with attempt(number, id=job.id, attempt=job.attempt):
+        time.sleep(seconds)
+
+
+@queued.job(queue="gates")
+def gate(number: int, path: str) -> None:
+    """Note a start, wait until there is a file, note an end."""
+    job = queued.current_job()
+    with attempt(number, id=job.id, attempt=job.attempt):
+        while not os.path.exists(path):
+            time.sleep(0.01)
