@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from queued.cli import exits
 from queued.cli.options import Subparsers, add_command
 from queued.cli.output import say, warn
+from queued.telemetry import emit
 
 if TYPE_CHECKING:
     from queued.configuration import Loaded
     from queued.domain.settings import DatabaseSettings, Settings
 
 LEVELS = ("debug", "info", "warning", "error")
+FORMATS = ("auto", "text", "json", "journal")
 
 
 def add(commands: Subparsers, common: argparse.ArgumentParser, settings: argparse.ArgumentParser) -> None:
@@ -45,6 +47,7 @@ def add_settings(options: argparse.ArgumentParser) -> None:
         "--instance", metavar="NAME", help="run NAME.yml, which lies beside the configuration file; else the role NAME"
     )
     group.add_argument("--log-level", choices=LEVELS, help="the least important messages that are logged")
+    group.add_argument("--log-format", choices=FORMATS, help="how messages are written (else the file's log_format)")
 
 
 def loaded(arguments: argparse.Namespace) -> Loaded:
@@ -62,9 +65,8 @@ def loaded(arguments: argparse.Namespace) -> Loaded:
         role=arguments.role,
         instance=arguments.instance,
     )
-    if arguments.log_level:
-        found = replace(found, settings=replace(found.settings, log_level=arguments.log_level))
-    return found
+    given = {name: value for name in ("log_level", "log_format") if (value := getattr(arguments, name))}
+    return replace(found, settings=replace(found.settings, **given))
 
 
 def start(arguments: argparse.Namespace) -> int:
@@ -73,12 +75,12 @@ def start(arguments: argparse.Namespace) -> int:
     from queued.processes.supervisor import Supervisor
 
     found = loaded(arguments)
-    log.configure(found.settings.log_level)
-    warnings(found.warnings)
+    log.configure(found.settings.log_level, form=found.settings.log_format, role=found.settings.role)
+    tell(found.warnings)
 
     def reload() -> Settings:
         again = loaded(arguments)
-        warnings(again.warnings)
+        tell(again.warnings)
         return again.settings
 
     return int(Supervisor(found.settings, reload=reload).run())
@@ -129,7 +131,13 @@ def migrate(arguments: argparse.Namespace) -> int:
     return exits.OK
 
 
+def tell(texts: Sequence[str]) -> None:
+    """What is odd about the configuration, in the log."""
+    for text in texts:
+        emit("configuration_warning", text=text)
+
+
 def warnings(texts: Sequence[str]) -> None:
     """What is odd about the configuration, on standard error."""
     for text in texts:
-        warn(f"warning: {text}")
+        warn(f"warning: {text}", priority=4)

@@ -11,6 +11,7 @@ from queued.configuration import recurring as recurring_tasks
 from queued.configuration.actors import Actors, actors, build
 from queued.configuration.addresses import absolute, is_sqlite, mistaken, url_fault
 from queued.configuration.application import application
+from queued.configuration.credentials import DATABASE_URL, credential
 from queued.configuration.document import Document, Notes, one_line
 from queued.configuration.reading import BROKEN, Reader, Tree
 from queued.configuration.sections import DEFAULT_ENVIRONMENT, choose
@@ -35,6 +36,14 @@ NO_DATABASE = "no database is given; write database: sqlite:///PATH or postgresq
 
 #: What an application may do that has a file and no PyYAML.
 APPLICATION_LACKING = "pip install pyyaml, or set QUEUED_DATABASE_URL instead of QUEUED_CONFIG"
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUrl:
+    """An address that stands in no file, and what to call its place."""
+
+    url: str
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +80,7 @@ def load(
     notes = document.notes
     try:
         node = choose(document, chosen)
-        given_url = _database_variable(environ, notes)
+        given_url = _given_url(environ, notes, credentials=True)
         reader = Reader(document, environ, skip=["database.url"] if given_url else [])
         tree = reader.section(node) if node is not None else {}
         settings = _settings(
@@ -111,18 +120,19 @@ def _with_tasks(
 
 
 def database_from_file(
-    path: str, environment: str | None = None, environ: Mapping[str, str] = os.environ
+    path: str, environment: str | None = None, environ: Mapping[str, str] = os.environ, credentials: bool = False
 ) -> DatabaseSettings:
     """The database of a file and nothing else: what an application needs in order to enqueue.
 
     Only the keys under `database` are read, so an application is not stopped by wrong settings that the daemon alone
     uses; what is wrong YAML, such as a key given twice, is refused anywhere. QUEUED_DATABASE_URL wins over the file's URL.
+    Credentials are the daemon's: a `database-url` that an application's own unit was given is that of another database.
     """
     chosen = environment or environ.get("QUEUED_ENV") or DEFAULT_ENVIRONMENT
     document = Document(os.path.abspath(path) if "\0" not in path else path, APPLICATION_LACKING)
     try:
         node = choose(document, chosen)
-        given_url = _database_variable(environ, document.notes)
+        given_url = _given_url(environ, document.notes, credentials)
         reader = Reader(document, environ, skip=["database.url"] if given_url else [])
         tree = reader.section(node, keys=("database",), strict=False) if node is not None else {}
         settings = _database(reader, tree, given_url, os.getcwd(), node is not None)
@@ -162,7 +172,7 @@ def _settings(
     reader: Reader,
     tree: Tree,
     environment: str,
-    given_url: str | None,
+    given_url: GivenUrl | None,
     environ: Mapping[str, str],
     cwd: str,
     mode: str | None,
@@ -209,7 +219,7 @@ def _settings(
     return settings
 
 
-def _database(reader: Reader, tree: Tree, given_url: str | None, cwd: str, found: bool) -> DatabaseSettings:
+def _database(reader: Reader, tree: Tree, given_url: GivenUrl | None, cwd: str, found: bool) -> DatabaseSettings:
     values = dict(tree.get("database", {}))
     notes = reader.notes
     line = reader.lines.get("database.url", reader.lines.get("database", 0))
@@ -219,9 +229,9 @@ def _database(reader: Reader, tree: Tree, given_url: str | None, cwd: str, found
             notes.warn(
                 reader.lines["database.listen_url"],
                 "database.listen_url",
-                "is not used: QUEUED_DATABASE_URL names another database",
+                f"is not used: {given_url.source} names another database",
             )
-        values["url"] = given_url
+        values["url"] = given_url.url
         directory = cwd
     elif "url" not in values and found:
         notes.problem(line, "database", NO_DATABASE)
@@ -229,20 +239,23 @@ def _database(reader: Reader, tree: Tree, given_url: str | None, cwd: str, found
     slashes = mistaken(settings.url)
     if slashes:
         notes.warnings.append(
-            f"QUEUED_DATABASE_URL: {slashes}" if given_url else notes.place(line, "database.url", slashes)
+            f"{given_url.source}: {slashes}" if given_url else notes.place(line, "database.url", slashes)
         )
     if settings.listen_url is not None and is_sqlite(settings.listen_url):
         notes.problem(reader.lines["database.listen_url"], "database.listen_url", "is for PostgreSQL; remove it")
     return replace(settings, url=absolute(settings.url, directory))
 
 
-def _database_variable(environ: Mapping[str, str], notes: Notes) -> str | None:
-    url = environ.get("QUEUED_DATABASE_URL")
+def _given_url(environ: Mapping[str, str], notes: Notes, credentials: bool) -> GivenUrl | None:
+    """The URL that stands above the file's: the variable's, else the credential's."""
+    source, url = "QUEUED_DATABASE_URL", environ.get("QUEUED_DATABASE_URL")
+    if not url and credentials:
+        source, url = f"credential {DATABASE_URL}", credential(DATABASE_URL, environ, notes)
     wrong = (text_fault(url) or url_fault(url)) if url else None
     if wrong:
-        notes.refuse("QUEUED_DATABASE_URL", wrong)
-        return "sqlite:///queue.sqlite3"
-    return url or None
+        notes.refuse(source, wrong)
+        return GivenUrl("sqlite:///queue.sqlite3", source)
+    return GivenUrl(url, source) if url else None
 
 
 def _mode(option: str | None, environ: Mapping[str, str], tree: Tree, database: DatabaseSettings, notes: Notes) -> Mode:

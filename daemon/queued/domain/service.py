@@ -24,8 +24,8 @@ STATUS_EVERY = 2.0
 EXTEND_EVERY = 2.0
 #: Seconds that a stop may go on after the last word of the supervisor. It may be held up by a database for ten.
 EXTENSION = 20.0
-#: Seconds without a turn of its loop after which an actor counts as hung for the watchdog. A statement may take twenty.
-QUIET = 22.0
+#: Seconds without a turn of its loop after which an actor counts as hung for the watchdog. A statement may take 22.
+QUIET = 24.0
 #: Characters of a reason that stand in the status line.
 REASON = 160
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Mode = Literal["fork", "async"]
+LogFormat = Literal["auto", "text", "json", "journal"]
 #: What becomes of runs that nobody could start in time; whether a run may start while the last one goes on.
 Missed = Literal["skip", "once", "all"]
 Overlap = Literal["allow", "skip"]
@@ -129,6 +130,7 @@ class Settings:
     retention: RetentionSettings = RetentionSettings()
     runtime_directory: str = "/run/queued"
     log_level: str = "info"
+    log_format: LogFormat = "auto"
     skip_recurring: bool = False
     recurring_path: str | None = None
     recurring: tuple[RecurringTaskSettings, ...] = ()
@@ -538,6 +540,16 @@ SETTINGS: tuple[Setting, ...] = (
         "info",
         "The least important messages that are logged.",
         choices=("debug", "info", "warning", "error"),
+        option="--log-level",
+    ),
+    Setting(
+        "log_format",
+        "choice",
+        "auto",
+        "text is lines for people, json an object in each line, journal entries with fields for systemd's journal; auto is journal"
+        " where standard error is connected to it, else text.",
+        choices=("auto", "text", "json", "journal"),
+        option="--log-format",
     ),
 )
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import queued.runner
 from queued.domain.errors import QueuedError
 from queued.domain.settings import AppSettings
+from queued.processes.notify import VARIABLES
 from queued.runner import wire
 
 #: Run by the application's interpreter. Short, for it is what an operator sees in a list of processes.
@@ -24,14 +26,14 @@ BOOT = "import sys; exec(open(sys.argv[1] + '/boot.py').read())  # the applicati
 #: The longest path of a socket that the kernel takes, without its final NUL.
 _LONGEST_ADDRESS = 107
 
-#: What a service manager puts into the daemon's environment for the daemon alone.
+#: What a freezer and a service manager put into the daemon's environment for the daemon alone. Credentials are for who was
+#: given them; JOURNAL_STREAM would be untrue, for the application's output goes through the daemon.
 _OURS = (
-    "NOTIFY_SOCKET",
-    "WATCHDOG_PID",
-    "WATCHDOG_USEC",
-    "LISTEN_FDS",
-    "LISTEN_PID",
-    "LISTEN_FDNAMES",
+    *VARIABLES,
+    "CREDENTIALS_DIRECTORY",
+    "JOURNAL_STREAM",
+    "RUNTIME_DIRECTORY",
+    "SYSTEMD_EXEC_PID",
     "PYTHONUNBUFFERED",
 )
 #: Who may read and write the jobs is nothing that a job's code needs to know.
@@ -42,13 +44,23 @@ class ApplicationError(QueuedError):
     """The application's interpreter cannot be started, or its fork server does not do what it should."""
 
 
-def clean_environment(environ: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:
+def clean_environment(environ: Mapping[str, str], added: Mapping[str, str], frozen: bool) -> dict[str, str]:
     """The application's environment: the daemon's, without what concerns the daemon alone, and with what was configured.
 
-    What a freezer leaves there is undone at the start of the frozen program, for all that it starts.
+    `frozen`: the daemon is a frozen program, whose libraries must not be loaded by another interpreter.
     """
     drop = {*_OURS, *_CREDENTIALS}
-    return {name: value for name, value in environ.items() if name not in drop} | dict(added)
+    result = {
+        name: value
+        for name, value in environ.items()
+        if name not in drop and not name.startswith(("_PYI_", "_MEI")) and name != "LD_LIBRARY_PATH_ORIG"
+    }
+    if "LD_LIBRARY_PATH_ORIG" in environ:
+        result["LD_LIBRARY_PATH"] = environ["LD_LIBRARY_PATH_ORIG"]
+    elif frozen:
+        result.pop("LD_LIBRARY_PATH", None)
+    result.update(added)
+    return result
 
 
 class ForkServer:
@@ -80,21 +92,19 @@ class ForkServer:
             listener.bind(self.path)
             os.chmod(self.path, 0o600)
             listener.listen(128)
-            # Through links: in a frozen program `queued` is one, to a folder with nothing else that the application could import.
-            files = os.path.realpath(queued.runner.__path__[0])
             boot = {
                 "listen": listener.fileno(),
                 "control": theirs.fileno(),
                 "path": os.path.abspath(self._app.path),
                 "import": list(self._app.imports),
-                "client": os.path.dirname(os.path.dirname(files)),
+                "client": os.path.dirname(os.path.dirname(os.path.abspath(queued.runner.__path__[0]))),
                 "title": "queued-app",
             }
             self._process = subprocess.Popen(
-                [python, "-c", BOOT, files, json.dumps(boot)],
+                [python, "-c", BOOT, os.path.abspath(queued.runner.__path__[0]), json.dumps(boot)],
                 stdin=subprocess.DEVNULL,
                 cwd=self._app.path,
-                env=clean_environment(os.environ, self._app.environment),
+                env=clean_environment(os.environ, self._app.environment, bool(getattr(sys, "frozen", False))),
                 pass_fds=(listener.fileno(), theirs.fileno()),
                 start_new_session=True,
             )

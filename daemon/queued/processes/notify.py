@@ -15,7 +15,16 @@ from queued.domain.service import Outlook, Told, notices
 from queued.telemetry import emit
 
 #: What systemd tells its service alone; a child that had them could speak in its name.
-VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
+VARIABLES = (
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_PIDFDID",
+    "LISTEN_FDNAMES",
+    "FDSTORE",
+)
 
 
 class Notifier:

@@ -23,6 +23,9 @@ from queued.storage.session import Row
 from queued.storage.store import Store, open_store
 from queued.telemetry import emit
 
+#: Seconds that a server may take to answer. While the supervisor waits for one it watches over nobody, and hears no signal.
+PATIENCE = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -40,7 +43,7 @@ class Registry:
         self.name = name
         self.kind = kind
         self.settings = settings
-        self.store: Store = open_store(settings.database, label=name)
+        self.store: Store = open_store(settings.database, label=name, patience=PATIENCE)
         self.process_id = 0
         #: What `queuectl` tells of us; stored with the next beat, which comes at once when it changes.
         self._metadata: Mapping[str, Any] = self._own_metadata()
@@ -55,7 +58,11 @@ class Registry:
 
     def enter(self) -> None:
         """Bring the schema up to date and register. Raises every DatabaseError: at boot the caller decides."""
-        migrations = self.store.migrate()
+        store = open_store(self.settings.database, label=self.name)
+        try:
+            migrations = store.migrate()  # may take its time, so not with our own store
+        finally:
+            store.close()
         if migrations:
             emit("migrated", process=self.name, migrations=migrations)
         self._register()

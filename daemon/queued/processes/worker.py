@@ -240,6 +240,7 @@ class Worker(Role):
                 logger=frame.get("logger"),
                 line=frame.get("line"),
                 process=self.name,
+                **station.about(frame.get("id")),
             )
         elif kind == "enqueue":
             opened = NewBatch(**frame["batch"]) if frame.get("batch") is not None else None

@@ -154,6 +154,8 @@ class Sqlite:
             )
 
     def _open(self) -> sqlite3.Connection:
+        if self._create:
+            self._make_file()
         connection = sqlite3.connect(
             self._path,
             timeout=self._settings.busy_timeout / 1000,
@@ -183,6 +185,13 @@ class Sqlite:
         connection.execute(SCRATCH)
         self._durable = True
         return connection
+
+    def _make_file(self) -> None:
+        """SQLite itself gives a new file to its owner alone to write; whom else it is for, the umask says."""
+        try:
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666))
+        except OSError:
+            pass  # SQLite says why
 
     def close(self) -> None:
         """Close what is open. Safe to call twice."""
