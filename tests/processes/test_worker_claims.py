@@ -164,7 +164,7 @@ def test_a_worker_that_has_told_everything_leaves_no_file(worker: Worker, store:
 def test_a_fork_server_that_hangs_is_waited_for_once_a_turn(
     worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(station, "START_PATIENCE", 0.3)
+    monkeypatch.setattr(station, "START_PATIENCE", 1.0)
     worker.store.enqueue([NewJob("a"), NewJob("b"), NewJob("c")])
     worker._search(time.monotonic())
     now = time.monotonic()
@@ -178,6 +178,6 @@ def test_a_fork_server_that_hangs_is_waited_for_once_a_turn(
         worker._main = station.Station(RunnerProcess(ours, server, str(tmp_path / "slots"), "main"), 1, alone=False)
         worker._open_stations(now)
         theirs.close()
-    assert time.monotonic() - now < 0.6
+    assert time.monotonic() - now < 2.0
     assert worker._open_at > time.monotonic()
     assert len(worker._waiting_alone) == 3
