@@ -48,8 +48,8 @@ def encode(fields: Fields) -> bytes:
 class Journal:
     """The way to the journal. Fit for several threads, and for a process that forks: entries are whole or not at all."""
 
-    def __init__(self, path: str = SOCKET) -> None:
-        self._path = path
+    def __init__(self, path: str | None = None) -> None:
+        self._path = path or SOCKET
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
         #: Entries that could not be delivered since the last one that was.
         self.lost = 0

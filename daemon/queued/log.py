@@ -16,11 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, TextIO
 
-from queued import telemetry
+from queued import journal, telemetry
 from queued.domain.jobs import Failure
 from queued.domain.settings import LogFormat
 from queued.entries import Entry, Level, Writer, as_json, plain, to_journal, to_stream
-from queued.journal import SOCKET, is_stream
 
 LEVELS: Mapping[str, int] = {"debug": 10, "info": 20, "warning": 30, "warn": 30, "error": 40, "critical": 40}
 #: Metadata that helps the program and not the reader.
@@ -303,7 +302,7 @@ def word(name: str, data: Mapping[str, Any]) -> tuple[Level, str]:
 
 def writer(form: LogFormat, role: str | None = None, stream: TextIO | None = None) -> Writer:
     """Where entries go, and how. `auto` is the journal where `stream` (stderr) is connected to it, else lines of text."""
-    connected = stream is None and is_stream(2, os.environ) and os.path.exists(SOCKET)
+    connected = stream is None and journal.is_stream(2, os.environ) and os.path.exists(journal.SOCKET)
     if form == "journal" or (form == "auto" and connected):
         return to_journal("queued" if role is None else f"queued@{role}")
     return to_stream(stream, as_json if form == "json" else plain)

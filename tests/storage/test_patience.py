@@ -49,4 +49,3 @@ def test_a_server_that_does_not_answer_is_unavailable_when_patience_is_over(post
                 assert insights.backlog(session).ready == 0
     finally:
         store.close()
-

@@ -97,7 +97,7 @@ def notices(told: Told, outlook: Outlook, now: float) -> tuple[Told, list[str]]:
             message.add(f"EXTEND_TIMEOUT_USEC={EXTENSION * 1e6:.0f}", extended_at=now)
     if told.watchdog is not None and now - told.watchdog_at >= told.watchdog and hung(state, now) is None:
         message.add("WATCHDOG=1", watchdog_at=now)
-    status = status_line(outlook, now)
+    status = status_line(outlook, now, message.told.ready)
     if status != told.status and (message.lines or now - told.status_at >= STATUS_EVERY):
         message.add(f"STATUS={status}", status=status, status_at=now)
     return message.told, message.lines
@@ -135,15 +135,15 @@ def hung(state: State, now: float) -> Actor | None:
     return min(silent, key=lambda actor: actor.heard_at, default=None)
 
 
-def status_line(outlook: Outlook, now: float) -> str:
-    """One line: trouble first, then who works and what waits."""
+def status_line(outlook: Outlook, now: float, ready: bool) -> str:
+    """One line: trouble first, then who works and what waits. `ready`: the start is over."""
     state = outlook.state
     parts = [*_trouble(outlook, now), ", ".join([*_actors(state, outlook.role), *_work(outlook)])]
     if state.stage != "running":
         parts.insert(0, "stopping")
     elif state.candidate is not None or state.rolling:
         parts.insert(0, "reloading")
-    elif not is_ready(state):
+    elif not ready:
         parts.insert(0, "starting")
     return "; ".join(part for part in parts if part)
 

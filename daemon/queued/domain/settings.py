@@ -461,7 +461,7 @@ SETTINGS: tuple[Setting, ...] = (
         "roles",
         None,
         "Named sets of workers, dispatchers and scheduler for different hosts; queued start --role NAME runs "
-        "that set alone, instead of the section's own.",
+        "that set alone, instead of the section's own. In a role, workers: [] and nothing else means that nobody works there.",
         default_text="none",
     ),
     Setting(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta, timezone
@@ -187,11 +188,14 @@ class Sqlite:
         return connection
 
     def _make_file(self) -> None:
-        """SQLite itself gives a new file to its owner alone to write; whom else it is for, the umask says."""
+        """SQLite itself gives a new file to its owner alone to write; whom else it is for, the umask says.
+
+        Made without being opened: a descriptor of this file that is closed takes away the locks of every connection in the process.
+        """
         try:
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666))
+            os.mknod(self._path, 0o666 | stat.S_IFREG)
         except OSError:
-            pass  # SQLite says why
+            pass  # it is there, or SQLite says why it cannot be
 
     def close(self) -> None:
         """Close what is open. Safe to call twice."""
