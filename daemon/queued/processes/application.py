@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,7 +25,7 @@ BOOT = "import sys; exec(open(sys.argv[1] + '/boot.py').read())  # the applicati
 #: The longest path of a socket that the kernel takes, without its final NUL.
 _LONGEST_ADDRESS = 107
 
-#: What a freezer and a service manager put into the daemon's environment for the daemon alone. Credentials are for who was
+#: What a service manager puts into the daemon's environment for the daemon alone. Credentials are for who was
 #: given them; JOURNAL_STREAM would be untrue, for the application's output goes through the daemon.
 _OURS = (
     *VARIABLES,
@@ -44,23 +43,13 @@ class ApplicationError(QueuedError):
     """The application's interpreter cannot be started, or its fork server does not do what it should."""
 
 
-def clean_environment(environ: Mapping[str, str], added: Mapping[str, str], frozen: bool) -> dict[str, str]:
+def clean_environment(environ: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:
     """The application's environment: the daemon's, without what concerns the daemon alone, and with what was configured.
 
-    `frozen`: the daemon is a frozen program, whose libraries must not be loaded by another interpreter.
+    What a freezer leaves there is undone at the start of the frozen program, for all that it starts.
     """
     drop = {*_OURS, *_CREDENTIALS}
-    result = {
-        name: value
-        for name, value in environ.items()
-        if name not in drop and not name.startswith(("_PYI_", "_MEI")) and name != "LD_LIBRARY_PATH_ORIG"
-    }
-    if "LD_LIBRARY_PATH_ORIG" in environ:
-        result["LD_LIBRARY_PATH"] = environ["LD_LIBRARY_PATH_ORIG"]
-    elif frozen:
-        result.pop("LD_LIBRARY_PATH", None)
-    result.update(added)
-    return result
+    return {name: value for name, value in environ.items() if name not in drop} | dict(added)
 
 
 class ForkServer:
@@ -92,19 +81,21 @@ class ForkServer:
             listener.bind(self.path)
             os.chmod(self.path, 0o600)
             listener.listen(128)
+            # Through links: in a frozen program `queued` is one, to a folder with nothing else that the application could import.
+            files = os.path.realpath(queued.runner.__path__[0])
             boot = {
                 "listen": listener.fileno(),
                 "control": theirs.fileno(),
                 "path": os.path.abspath(self._app.path),
                 "import": list(self._app.imports),
-                "client": os.path.dirname(os.path.dirname(os.path.abspath(queued.runner.__path__[0]))),
+                "client": os.path.dirname(os.path.dirname(files)),
                 "title": "queued-app",
             }
             self._process = subprocess.Popen(
-                [python, "-c", BOOT, os.path.abspath(queued.runner.__path__[0]), json.dumps(boot)],
+                [python, "-c", BOOT, files, json.dumps(boot)],
                 stdin=subprocess.DEVNULL,
                 cwd=self._app.path,
-                env=clean_environment(os.environ, self._app.environment, bool(getattr(sys, "frozen", False))),
+                env=clean_environment(os.environ, self._app.environment),
                 pass_fds=(listener.fileno(), theirs.fileno()),
                 start_new_session=True,
             )
