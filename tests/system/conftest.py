@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def lab() -> Iterator[Lab]:
     """The namespaces of this run."""
     if (reason := obtain()) is not None:
-        pytest.skip(reason)
+        pytest.skip(f"no hosts can be booted: {reason}")
     lab = Lab()
     yield lab
     lab.close()
@@ -51,9 +51,9 @@ def repository() -> Repository:
     return repositories.made()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def new_host(lab: Lab, network: Network, repository: Repository) -> Iterator[NewHost]:
-    """Makes hosts, not booted yet, that know the repository; they live as long as the module's tests."""
+    """Makes hosts, not booted yet, that know the repository; they live as long as the run."""
     hosts: list[Host] = []
 
     def make(tree: Tree, name: str, address: str) -> Host:
@@ -73,9 +73,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("wheel"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shop(new_host: NewHost, wheel: Path) -> Shop:
-    """Three hosts that were set up as the documentation says, with nothing enqueued but what it enqueues."""
+    """Three hosts that were set up as the documentation says. A test leaves them with all jobs done and all services up."""
     db = new_host(DATABASE, "db", "10.0.0.3")
     worker = new_host(APPLICATION, "worker", "10.0.0.2")
     web = new_host(APPLICATION, "web", "10.0.0.1")

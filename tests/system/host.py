@@ -119,8 +119,12 @@ class Host:
         """What `queuectl … --json` says there."""
         return json.loads(self.run("queuectl", *arguments, "--json").stdout)
 
+    def read(self, path: str) -> str:
+        """The text of a file."""
+        return (self.root / path.lstrip("/")).read_text()
+
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
-        """Write a file of root's."""
+        """Write a file: a new one is root's, one that is there keeps its owner."""
         file = self.root / path.lstrip("/")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)

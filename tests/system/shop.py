@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 from fixtures.guest import ledger as guest_ledger
 from fixtures.ledger import Ledger
@@ -51,6 +55,7 @@ class Shop:
     web: Host
     worker: Host
     db: Host
+    _counter: Iterator[int] = field(default_factory=lambda: count(1))
 
     @property
     def hosts(self) -> tuple[Host, Host, Host]:
@@ -78,11 +83,35 @@ class Shop:
         ids: list[int] = json.loads(self.web.run(*command, user="shop").stdout.splitlines()[-1])
         return ids
 
-    def order(self, first: int, last: int, seconds: float = 0.0) -> list[int]:
-        """Enqueue the orders of these numbers, both included."""
-        return self.enqueue(
-            f"jobs = queued.enqueue_many([shop.order.bind(n, {seconds}) for n in range({first}, {last + 1})])"
-        )
+    def numbers(self, count: int) -> list[int]:
+        """Numbers for orders that no other test has."""
+        return [next(self._counter) for _ in range(count)]
+
+    def order(self, numbers: list[int], seconds: float = 0.0) -> list[int]:
+        """Enqueue an order of each number, which takes that long."""
+        return self.enqueue(f"jobs = queued.enqueue_many([shop.order.bind(n, {seconds}) for n in {numbers}])")
+
+    def workers(self) -> list[dict[str, Any]]:
+        """What the living workers say of themselves."""
+        processes = self.worker.queuectl("processes")["processes"]
+        return [process["metadata"] for process in processes if process["kind"] == "worker" and process["alive"]]
+
+    def worker_processes(self) -> list[int]:
+        """The process ids of the living workers."""
+        processes = self.worker.queuectl("processes")["processes"]
+        return [process["pid"] for process in processes if process["kind"] == "worker" and process["alive"]]
+
+    def all_done(self, timeout: float = 90.0) -> None:
+        """Return when no job is waiting or running."""
+        left = " + ".join(f"(SELECT count(*) FROM queued.{table})" for table in ("ready", "claimed", "scheduled", "blocked"))
+        self.worker.wait_for(lambda: self.sql(f"SELECT {left}") == "0", "all jobs to be done", timeout)
+
+    def nothing_lost(self, numbers: list[int]) -> None:
+        """Every order came to its end, and none was begun again but as another attempt, which says so."""
+        starts = Counter((entry["job"], entry["attempt"]) for entry in self.ledger.starts() if entry["job"] in set(numbers))
+        assert [start for start, count in starts.items() if count > 1] == []
+        ends = self.ledger.jobs("end")
+        assert [number for number in numbers if not ends[number]] == []
 
     def sql(self, query: str) -> str:
         """What the database answers, unaligned, asked on db itself."""
