@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,9 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.daemon import PACKAGE
 from queued import journal
 from queued.entries import Entry, as_fields, to_journal
 from queued.journal import LARGE, Journal, encode, is_stream
+
+#: Other programs find the package of this checkout, wherever they run.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(PACKAGE), os.environ.get("PYTHONPATH")]))}
 
 
 class Journald:
@@ -172,7 +177,7 @@ def test_the_format_is_the_journals_only_where_stderr_is_the_journal(
         place = f"{found.st_dev}:{found.st_ino if connected else 1}"
         subprocess.run(
             [sys.executable, "-c", PROGRAM, str(journald.path)],
-            env={**os.environ, "JOURNAL_STREAM": place},
+            env={**ENVIRONMENT, "JOURNAL_STREAM": place},
             stderr=stderr,
             check=True,
             timeout=60,
@@ -192,3 +197,40 @@ def test_a_fork_may_go_on_with_the_parents_journal(journald: Journald) -> None:
     assert os.waitpid(pid, 0)[1] == 0
     assert target.send([("MESSAGE", "from the parent")])
     assert [journald.entry(), journald.entry()] == [[("MESSAGE", "from the child")], [("MESSAGE", "from the parent")]]
+
+
+@pytest.mark.parametrize("connected", [True, False])
+def test_what_a_command_cannot_do_is_an_error_in_the_journal(connected: bool, tmp_path: Path) -> None:
+    (tmp_path / "queue.yml").write_text("production:\n  database: mysql://\n  threads: 3\n")
+    with (tmp_path / "stderr").open("w") as stderr:
+        found = os.fstat(stderr.fileno())
+        done = subprocess.run(
+            [sys.executable, "-c", "import sys; from queued.cli.main import queued; sys.exit(queued(['check']))"],
+            env={**ENVIRONMENT, "JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino if connected else 1}"},
+            cwd=tmp_path,
+            stderr=stderr,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == 78
+    lines = (tmp_path / "stderr").read_text().splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("<3>queued: " if connected else "queued: ") for line in lines)
+
+
+def test_a_daemon_that_is_aborted_shows_where_it_hung(tmp_path: Path, sqlite_url: str) -> None:
+    (tmp_path / "queue.yml").write_text(f"production:\n  database: {sqlite_url}\n  runtime_directory: run\n")
+    daemon = subprocess.Popen(
+        [sys.executable, "-m", "queued", "start"], cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+    )
+    assert daemon.stderr is not None
+    try:
+        while "Started Supervisor" not in daemon.stderr.readline():
+            assert daemon.poll() is None
+        daemon.send_signal(signal.SIGABRT)
+        told = daemon.stderr.read()
+        assert daemon.wait(30) == -signal.SIGABRT
+    finally:
+        daemon.kill()
+    assert "Fatal Python error: Aborted" in told
+    assert "supervisor.py" in told

@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from fixtures.manager import Manager
@@ -17,7 +18,7 @@ from fixtures.supervised import Supervised, wait_for
 from queued.domain import service
 from queued.domain.settings import DatabaseSettings, DispatcherSettings, Settings, WorkerSettings
 from queued.domain.supervision import Limits
-from queued.processes import notify, supervisor
+from queued.processes import notify, registry, supervisor
 from queued.processes.notify import Notifier, sign_of_life_every
 
 Supervise = Callable[..., Supervised]
@@ -164,3 +165,30 @@ def readlink(path: Path) -> str:
         return os.readlink(path)
     except OSError:
         return ""
+
+
+def test_a_database_that_stands_still_is_told_of_and_stops_neither_signs_of_life_nor_the_watch(
+    postgresql_url: str, settings: Settings, watched: Manager, supervise: Supervise, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "PATIENCE", 1.0)
+    supervised = supervise(replace(settings, database=DatabaseSettings(url=postgresql_url)), mode="fork")
+    watched.wait_for("READY=1", "WATCHDOG=1")
+    workers = [row["pid"] for row in supervised.wait_for_rows("Worker", 2)]
+    with psycopg.connect(postgresql_url, autocommit=True) as connection:
+        like = "queued supervisor-%"
+        [(backend,)] = connection.execute(
+            "SELECT pid FROM pg_stat_activity WHERE application_name LIKE %s AND datname = current_database()", (like,)
+        ).fetchall()
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        watched.wait_for_status("no database: ")
+        assert "has not answered for 1 s" in supervised.log()
+        stopped = time.monotonic()
+        # Meanwhile it goes on to watch over its actors, and what can be reached again is reached.
+        os.kill(workers[0], signal.SIGKILL)
+        supervised.wait_for_log("killed by SIGKILL")
+        supervised.wait_for_log("The database is back")
+        wait_for(lambda: watched.moments("WATCHDOG=1")[-1] > stopped, "signs of life")
+    finally:
+        os.kill(backend, signal.SIGCONT)
+    supervised.wait_for_rows("Worker", 2)

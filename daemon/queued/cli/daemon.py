@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,8 @@ def start(arguments: argparse.Namespace) -> int:
     from queued import log
     from queued.processes.supervisor import Supervisor
 
+    # A service manager ends what hangs with SIGABRT: then the log has the stack of each thread.
+    faulthandler.enable()
     found = loaded(arguments)
     log.configure(found.settings.log_level, form=found.settings.log_format, role=found.settings.role)
     tell(found.warnings)

@@ -20,6 +20,8 @@ DAEMON_COMMANDS = ("start", "check", "migrate")
 def queued(argv: Sequence[str] | None = None) -> int:
     """Run `queued`; the exit code. Usage errors and --help leave by SystemExit, as argparse does it."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["_application"] and len(words) == 3:
+        return _application(words)
     if words and not words[0].startswith("-") and words[0] not in DAEMON_COMMANDS:
         warn(
             f"queued: {printable(words[0])!r} is no command of the daemon: {', '.join(DAEMON_COMMANDS)}; "
@@ -69,6 +71,15 @@ def queuectl_parser() -> argparse.ArgumentParser:
     for noun in (status, jobs, queues, locks, batches, recurring, processes, heartbeat):
         noun.add(commands, common)
     return parser
+
+
+def _application(words: list[str]) -> int:
+    """Be the interpreter of a host that has none: see `queued.processes.application`. Not for people."""
+    import runpy
+
+    sys.argv = words
+    runpy.run_path(os.path.join(words[1], "boot.py"))
+    return exits.OK
 
 
 def _program(name: str, description: str, options: argparse.ArgumentParser) -> argparse.ArgumentParser:

@@ -10,7 +10,7 @@ from typing import cast
 from queued.configuration import recurring as recurring_tasks
 from queued.configuration.actors import Actors, actors, build
 from queued.configuration.addresses import absolute, is_sqlite, mistaken, url_fault
-from queued.configuration.application import application
+from queued.configuration.application import application, without
 from queued.configuration.credentials import DATABASE_URL, credential
 from queued.configuration.document import Document, Notes, one_line
 from queued.configuration.reading import BROKEN, Reader, Tree
@@ -98,7 +98,7 @@ def load(
         problems += more
     if problems:
         raise ConfigurationError(problems)
-    return Loaded(settings, tuple(dict.fromkeys(notes.warnings)))
+    return Loaded(without(settings), tuple(dict.fromkeys(notes.warnings)))
 
 
 def _with_tasks(
@@ -187,7 +187,9 @@ def _settings(
     if "app" in tree:
         app = application(reader, tree["app"], directory, environ.get("PATH"), bool(team.workers))
     elif team.workers:
-        reader.notes.warn(0, "app", "is not given, so workers know no jobs; write app: with path and import below it")
+        reader.notes.warn(
+            0, "app", "is not given, so workers know no jobs but shell tasks; write app: with path and import below it"
+        )
     plain = {
         key: value
         for key, value in tree.items()

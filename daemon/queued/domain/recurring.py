@@ -17,6 +17,8 @@ from queued.domain.settings import RECURRING, RecurringTaskSettings
 #: The classes of jobs that run a `command` and a `shell` program in the application's interpreter.
 COMMAND = "queued.command"
 SHELL = "queued.shell"
+#: Where programs wait on a host without an application: its workers serve nothing else, for all other jobs are strange to them.
+PROGRAMS = "programs"
 #: What the daemon does itself, in a scheduler, without a job: the application has no credentials for the database.
 CHORES = frozenset({"queued.clear_finished_jobs", "queued.heartbeat", "queued.backup_database", "queued.verify_backup"})
 #: Runs that one transaction starts at most, when `missed: all` has many to make up for.

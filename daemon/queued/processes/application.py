@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,9 @@ from queued.runner import wire
 
 #: Run by the application's interpreter. Short, for it is what an operator sees in a list of processes.
 BOOT = "import sys; exec(open(sys.argv[1] + '/boot.py').read())  # the application of `queued`"
+
+#: What the frozen program is told instead, to be its own interpreter: it has no `-c`.
+OWN_APPLICATION = "_application"
 
 #: The longest path of a socket that the kernel takes, without its final NUL.
 _LONGEST_ADDRESS = 107
@@ -71,7 +75,7 @@ class ForkServer:
 
     def start(self) -> None:
         """Start the interpreter; what became of the application is told by `receive`. Raises ApplicationError."""
-        python = self._find_python()
+        command = self._command()
         if not os.path.isdir(self._app.path):
             raise ApplicationError(f"the application's directory {self._app.path} does not exist (app.path)")
         self._remove_socket()
@@ -92,7 +96,7 @@ class ForkServer:
                 "title": "queued-app",
             }
             self._process = subprocess.Popen(
-                [python, "-c", BOOT, files, json.dumps(boot)],
+                [*command, files, json.dumps(boot)],
                 stdin=subprocess.DEVNULL,
                 cwd=self._app.path,
                 env=clean_environment(os.environ, self._app.environment),
@@ -103,7 +107,7 @@ class ForkServer:
             ours.close()
             self._remove_socket()
             raise ApplicationError(
-                f"the application's interpreter {python} cannot be started: {error.strerror} (app.python)"
+                f"the application's interpreter {command[0]} cannot be started: {error.strerror} (app.python)"
             ) from None
         finally:
             listener.close()
@@ -186,6 +190,11 @@ class ForkServer:
             # Not ours to wait for in this process; without a status Popen would complain when it is collected.
             self._process.returncode = 0
             self._process = None
+
+    def _command(self) -> list[str]:
+        if self._app.python:
+            return [self._find_python(), "-c", BOOT]
+        return [sys.executable, *([OWN_APPLICATION] if getattr(sys, "frozen", False) else ["-c", BOOT])]
 
     def _find_python(self) -> str:
         python = self._app.python

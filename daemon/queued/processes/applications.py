@@ -32,6 +32,7 @@ class Application:
         self.hooks: frozenset[str] = frozenset()
         #: What it declares of its jobs, by name.
         self.jobs: Mapping[str, Any] = {}
+        self._imports = app.imports
         self._loaded = False
         self._stopped = False
         self._running_hooks: list[HookRun] = []
@@ -127,7 +128,7 @@ class Application:
             python=frame.get("python"),
             jobs=len(own),
         )
-        if not own:
+        if not own and self._imports:
             emit("application_without_jobs", process=self.key)
 
 

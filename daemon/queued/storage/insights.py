@@ -444,17 +444,19 @@ def overview(session: Session, threshold: float = ALIVE_THRESHOLD) -> Overview:
 
 def backlog(session: Session) -> Backlog:
     """What is ready, for a line that is read often: counts no more than `BACKLOG_CAP` rows."""
-    ready = _count(session, "insights.count_ready", BACKLOG_CAP)
+    row = session.one("insights.count_ready", cap=BACKLOG_CAP + 1)
+    assert row is not None
+    ready = Count.of(row["n"], BACKLOG_CAP)
     heads = session.all("insights.lanes", lanes=LANES) if ready.value else []
     oldest = min((row["ready_at"] for row in heads), default=None)
     waited = (now(session) - oldest).total_seconds() if oldest is not None else None
     return Backlog(ready.value, ready.capped, waited)
 
 
-def _count(session: Session, statement: str, most: int = COUNT_CAP, **params: Any) -> Count:
-    row = session.one(statement, cap=most + 1, **params)
+def _count(session: Session, statement: str, **params: Any) -> Count:
+    row = session.one(statement, cap=COUNT_CAP + 1, **params)
     assert row is not None
-    return Count.of(row["n"], most)
+    return Count.of(row["n"])
 
 
 def locks(session: Session, limit: int, after: str = "") -> list[Lock]:
