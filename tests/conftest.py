@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-pytest_plugins = ["fixtures.postgresql", "fixtures.sqlite", "fixtures.ledger", "fixtures.daemon"]
+pytest_plugins = ["fixtures.postgresql", "fixtures.sqlite", "fixtures.ledger", "fixtures.daemon", "fixtures.packages"]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

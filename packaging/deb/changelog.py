@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from datetime import datetime, timezone
 from email.utils import format_datetime
 from pathlib import Path
+
+import tomllib
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,7 +30,7 @@ def changelog(project: str, changes: str, control: str, built: datetime, version
     [maintainer] = re.findall(r"^Maintainer: (.*)$", control, re.MULTILINE)
     return (
         f"queued ({version}) stable; urgency=medium\n\n"
-        f"  * Release {released}; see /usr/share/doc/queued/NEWS.gz.\n\n"
+        f"  * Release {released}; changelog.gz beside this file says what is new.\n\n"
         f" -- {maintainer}  {format_datetime(built)}\n"
     )
 

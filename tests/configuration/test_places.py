@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from configuration.files import DATABASE, Files
-from queued.configuration import load
+from queued.configuration import load, loading
 from queued.domain.errors import ConfigurationError
 
 
@@ -229,3 +229,22 @@ def test_a_file_that_may_not_be_read_says_what_to_change(files: Files) -> None:
             load(str(files.path), environ={})
     finally:
         os.seteuid(user)
+
+
+def test_the_hosts_file_in_a_closed_directory_is_not_taken_for_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As /etc/queued/queue.yml is to who is not in the group queued, whatever directory they are in."""
+    (tmp_path / "queue.yml").write_text(DATABASE)
+    monkeypatch.setattr(loading, "USUAL_FILES", ("queue.yml", str(tmp_path / "queue.yml")))
+    monkeypatch.chdir(tmp_path)
+    tmp_path.chmod(0)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        with pytest.raises(ConfigurationError, match=r"/queue\.yml: may not be read by this user"):
+            load(environ={})
+    finally:
+        os.seteuid(user)
+        tmp_path.chmod(0o700)

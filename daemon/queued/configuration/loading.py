@@ -147,10 +147,20 @@ def find(config_path: str | None, environ: Mapping[str, str], cwd: str) -> str:
     named = config_path or environ.get("QUEUED_CONFIG")
     if named:
         return os.path.normpath(os.path.join(cwd, named))
+    closed = None
     for usual in USUAL_FILES:
         file = os.path.join(cwd, usual)
-        if os.path.exists(file):
+        try:
+            os.stat(file)
+        except PermissionError:
+            # Not that of a directory that the caller happens to be in.
+            closed = file if os.path.isabs(usual) else closed
+        except OSError:
+            continue
+        else:
             return file
+    if closed is not None:
+        return closed  # whoever reads it says what is wrong with it
     raise ConfigurationError(
         f"there is no configuration file; name one with --config or QUEUED_CONFIG (looked for {', '.join(USUAL_FILES)})"
     )
