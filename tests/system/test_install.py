@@ -50,7 +50,7 @@ def test_apt_install_queued_needs_no_python_and_starts_nothing(
     host.apt("install", "queued")
     assert host.run("sh", "-c", "command -v python3", check=False).returncode != 0
     assert "queued 0.1.0" in host.run("queued", "--version").stdout
-    assert "queued 0.1.0" in host.run("queuectl", "--version").stdout
+    assert "queuectl 0.1.0" in host.run("queuectl", "--version").stdout
     assert host.run("queued", "check", "--instance", "worker").stdout == "configuration is valid\n"
     assert host.shell("dpkg-query -W -f '${Version}' queued") == repository.version()
     assert host.systemctl("list-units", "--plain", "--no-legend", "--state=active", "queued@*") == ""
