@@ -199,7 +199,8 @@ class Supervisor:
         if now >= self._look_at and outage is None and self._state.ticked_at is not None:
             self._look_at = now + LOOK_EVERY
             self._running = count_running(self._runtime.directory)
-            self._backlog = self._registry.backlog()
+            # A stop must not wait for an answer that nobody needs.
+            self._backlog = self._registry.backlog() if self._state.stage == "running" else None
         outlook = Outlook(
             state=self._state,
             role=self.settings.role,
