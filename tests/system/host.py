@@ -92,7 +92,11 @@ class Host:
         # Without a value --root and --wd are the target's; with one they would be opened before the namespaces are entered.
         enter = ["nsenter", f"--target={self._leader}", *namespaces, "--root", "--wd", "--"]
         change = [] if user is None else ["runuser", "-u", user, "--"]
-        return run([*enter, *change, *command], timeout=timeout, check=check, text=text)
+        done = run([*enter, *change, *command], timeout=timeout, check=False, text=text)
+        if check and done.returncode:
+            said = f"{done.stdout}{done.stderr}\n{self._last_words()}"
+            raise AssertionError(f"{self.name}: {' '.join(command)}: exit status {done.returncode}\n{said}")
+        return done
 
     def shell(self, lines: str, **options: Any) -> str:
         """What lines of shell print there; each must succeed."""
@@ -156,7 +160,7 @@ class Host:
 
     def _last_words(self) -> str:
         if self._leader and self._nspawn is not None and self._nspawn.poll() is None:
-            return self.run("journalctl", "--no-pager", "--lines=80", check=False).stdout
+            return self.run("journalctl", "--no-pager", "--lines=60", check=False).stdout
         return self._lab.path(f"/mnt/{self.name}/console").read_text(errors="replace")
 
 
