@@ -6,7 +6,6 @@ import json
 import select
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -65,8 +64,8 @@ Writer = Callable[[Entry], None]
 
 
 def plain(entry: Entry) -> str:
-    """Lines for people, with the local time as the rest of the host's logs have it."""
-    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.time)) + f".{int(entry.time * 1000) % 1000:03d}"
+    """Lines for people, with the local time as the rest of the host's logs have it, and its distance from UTC."""
+    moment = datetime.fromtimestamp(entry.time).astimezone().isoformat(" ", "milliseconds")
     head = f"{moment} {NAMES[entry.level]:<5} {entry.process}"
     return "".join(f"{head} {printable(line)}\n" for line in entry.text.splitlines() or [""])
 

@@ -41,25 +41,18 @@ def import_everything(directory: Path) -> None:
             importlib.import_module(name)
 
 
-def run_application(directory: Path) -> None:
-    """Be the application's interpreter where there is no application; does not return."""
-    boot = directory / "boot.py"
-    exec(compile(boot.read_text(encoding="utf-8"), boot, "exec"), {"__name__": "__main__"})
-
-
 def main() -> int:
     """Run the program that the caller has named; its exit code."""
     restore_environment(os.environ)
     from queued.cli import main as programs
-    from queued.processes.application import OWN_APPLICATION
 
     if os.path.basename(sys.argv[0]) == "queuectl":
         return programs.queuectl()
-    if OWN_APPLICATION in sys.argv[1:2] or "start" in sys.argv[1:]:
+    from queued.processes.application import PROGRAMS
+
+    # The two that last: the daemon, and what it starts in place of an application.
+    if "start" in sys.argv[1:] or PROGRAMS in sys.argv[1:2]:
         import_everything(Path(sys._MEIPASS))  # type: ignore[attr-defined]  # set by the loader
-    if OWN_APPLICATION in sys.argv[1:2]:
-        del sys.argv[1]
-        run_application(Path(sys.argv[1]))
     return programs.queued()
 
 

@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 
 from fixtures.daemon import Daemon, DaemonFactory
-from queued.domain.jobs import NewJob
-from queued.storage.store import open_store
 
 APP = """
 import time
@@ -141,25 +139,3 @@ def test_recurring_tasks_are_skipped_where_that_is_asked_for(sqlite_url: str, da
     assert [process["kind"] for process in one.json("processes")["processes"] if process["kind"] == "scheduler"] == []
     assert json.loads(one.queuectl("recurring", "list", "--json").stdout)["tasks"] == []
     assert one.stop() == 0
-
-
-def test_a_host_without_an_application_runs_programs_and_leaves_all_other_jobs_alone(
-    sqlite_url: str, mode: str, daemon: DaemonFactory
-) -> None:
-    one = daemon(sqlite_url, mode=mode, start=False, workers=[{"threads": 1, "queues": "*"}])
-    (one.directory / "recurring.yml").write_text(
-        "test:\n  disk: {shell: echo $$((40 + 2)), schedule: every day at 5am}\n"
-        "  own: {shell: exit 3, queue: mine, schedule: every day at 5am}\n"
-    )
-    one.start()
-    store = open_store(sqlite_url)
-    [strange] = store.enqueue([NewJob("shop.charge", '{"args":[],"kwargs":{}}')])
-    store.close()
-    for key, outcome in (("disk", "finished"), ("own", "failed")):
-        assert one.queuectl("recurring", "run", key).returncode == 0
-        assert wait_for_outcome(one, key)["outcome"] == outcome
-    one.wait_for_log("stdout: 42")
-    [worker] = [process for process in one.json("processes")["processes"] if process["kind"] == "worker"]
-    assert worker["metadata"]["queues"] == "programs,mine"
-    assert one.json("jobs", "show", str(strange))["state"] == "ready"
-    assert "defines no jobs" not in one.log()

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
-from fixtures.daemon import ROOT, Daemon, registered
+from fixtures.daemon import ENVIRONMENT, ROOT, Daemon, registered
 from fixtures.packages import Package
 
 Get = Callable[[str], Package]
@@ -89,12 +90,42 @@ def test_an_application_runs_with_the_client_of_the_package_and_nothing_else_of_
     assert frozen.stop() == 0
 
 
+def test_a_shell_task_runs_where_there_is_no_python_but_the_programs_own(
+    frozen: Daemon, program: Path, tmp_path: Path
+) -> None:
+    del frozen.settings["app"]
+    frozen.settings |= {"scheduler": {"polling_interval": 0.1}}
+    frozen.config.write_text(yaml.safe_dump({ENVIRONMENT: frozen.settings}))
+    ran = tmp_path / "ran"
+    tasks = {"touch": {"shell": f"env > {ran}.new; mv {ran}.new {ran}", "schedule": "every second"}}
+    (tmp_path / "recurring.yml").write_text(yaml.safe_dump({ENVIRONMENT: tasks}))
+    frozen.arguments = ["--recurring", str(tmp_path / "recurring.yml")]
+    frozen.start(ready=False)
+    frozen.wait_until(ran.exists, "the task to run")
+    assert "LD_LIBRARY_PATH=/opt/of-the-caller\n" in ran.read_text()
+    assert "_PYI_" not in ran.read_text()
+    assert frozen.stop() == 0
+
+
+def test_a_daemon_has_everything_in_memory_from_its_start(frozen: Daemon, program: Path) -> None:
+    """Also what it does not need, such as PostgreSQL's driver here."""
+    frozen.start()
+    loaded = Path(f"/proc/{frozen.pid}/maps").read_text()
+    compiled = [str(path) for path in program.rglob("*.so")]
+    assert any("psycopg_c" in path for path in compiled)
+    assert [path for path in compiled if path not in loaded] == []
+    assert frozen.stop() == 0
+
+
 def test_a_daemon_whose_files_were_replaced_runs_jobs_reloads_and_stops(
     frozen: Daemon, program: Path, tmp_path: Path
 ) -> None:
-    """As in an upgrade, while it still ends its jobs: dpkg renames the new files over the old ones."""
+    """As in an upgrade, while it still ends its jobs: dpkg renames the new files over the old ones.
+
+    The plain files of the runner stay: those of the next release are as good as long as they speak the same protocol.
+    """
     frozen.start()
-    for path in [path for path in program.rglob("*") if path.is_file() and "guest" not in path.parts]:
+    for path in [path for path in program.rglob("*") if path.is_file() and path.suffix != ".py"]:
         new = path.with_name(path.name + ".dpkg-new")
         new.write_bytes(os.urandom(4096))
         new.rename(path)

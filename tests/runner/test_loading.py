@@ -224,28 +224,6 @@ def test_a_stranger_on_the_socket_does_no_harm(start: Start) -> None:
     assert application.runner().process.pid
 
 
-@pytest.mark.parametrize("frozen", [False, True])
-def test_without_an_application_the_daemons_own_interpreter_serves(
-    frozen: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program = tmp_path / "queued"
-    run = "import sys; from queued.cli.main import queued; sys.exit(queued())"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{run}" "$@"\n')
-    program.chmod(0o755)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
-    if frozen:
-        monkeypatch.setattr(sys, "frozen", True, raising=False)
-        monkeypatch.setattr(sys, "executable", str(program))
-    server = ForkServer(AppSettings("/", ""), str(tmp_path), 1)
-    server.start()
-    try:
-        frames = until(lambda: [frame for frame in server.receive() if frame["t"] != "log"])
-        assert [frame["t"] for frame in frames] == ["loaded"], frames
-        assert "queued.shell" in frames[0]["manifest"]["jobs"]
-    finally:
-        server.kill()
-
-
 def test_the_environment_holds_nothing_that_is_the_daemons_alone() -> None:
     daemon = {
         "PATH": "/bin",

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from queued import __version__
 from queued.cli import exits
@@ -20,8 +21,11 @@ DAEMON_COMMANDS = ("start", "check", "migrate")
 def queued(argv: Sequence[str] | None = None) -> int:
     """Run `queued`; the exit code. Usage errors and --help leave by SystemExit, as argparse does it."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if words[:1] == ["_application"] and len(words) == 3:
-        return _application(words)
+    if words and words[0].startswith("_"):
+        from queued.processes.application import PROGRAMS
+
+        if words[0] == PROGRAMS:
+            programs(words[1:])
     if words and not words[0].startswith("-") and words[0] not in DAEMON_COMMANDS:
         warn(
             f"queued: {printable(words[0])!r} is no command of the daemon: {', '.join(DAEMON_COMMANDS)}; "
@@ -42,6 +46,18 @@ def module(argv: Sequence[str] | None = None) -> int:
     if not words or words[0].startswith("-") or words[0] in DAEMON_COMMANDS:
         return queued(words)
     return queuectl(words)
+
+
+def programs(words: Sequence[str]) -> NoReturn:
+    """Be the fork server of a host without an application: what `python -c BOOT` is elsewhere. For the daemon alone.
+
+    A frozen daemon starts itself in this way.
+    """
+    sys.argv = ["queued", *words]
+    with open(os.path.join(words[0], "boot.py"), encoding="utf-8") as file:
+        source = file.read()
+    exec(compile(source, "boot.py", "exec"), {"__name__": "__main__"})
+    raise AssertionError("boot.py ends the process")
 
 
 def queued_parser() -> argparse.ArgumentParser:
@@ -71,15 +87,6 @@ def queuectl_parser() -> argparse.ArgumentParser:
     for noun in (status, jobs, queues, locks, batches, recurring, processes, heartbeat):
         noun.add(commands, common)
     return parser
-
-
-def _application(words: list[str]) -> int:
-    """Be the interpreter of a host that has none: see `queued.processes.application`. Not for people."""
-    import runpy
-
-    sys.argv = words
-    runpy.run_path(os.path.join(words[1], "boot.py"))
-    return exits.OK
 
 
 def _program(name: str, description: str, options: argparse.ArgumentParser) -> argparse.ArgumentParser:

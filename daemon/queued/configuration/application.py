@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from queued.configuration.reading import BROKEN, Reader
-from queued.domain.recurring import PROGRAMS, SHELL
-from queued.domain.settings import AppSettings, Settings
+from queued.domain.settings import AppSettings
 
 ENVIRONMENTS = (".venv/bin/python", "venv/bin/python")
 
@@ -44,23 +42,6 @@ def application(reader: Reader, tree: Any, directory: str, search: str | None, p
         python=found or python_text(python),
         imports=() if imports is BROKEN else imports,
         environment={} if environment is BROKEN else environment,
-    )
-
-
-def without(settings: Settings) -> Settings:
-    """The settings of a host without an application, whose workers run the programs of its recurring tasks and nothing else."""
-    programs = [task for task in settings.recurring if task.class_name == SHELL]
-    if settings.app is not None or not settings.workers or not programs:
-        return settings
-    queues = (PROGRAMS, *sorted({task.queue for task in programs if task.queue not in (None, PROGRAMS)}, key=str))
-    return replace(
-        settings,
-        app=AppSettings(path="/", python=""),
-        workers=tuple(replace(worker, queues=tuple(map(str, queues))) for worker in settings.workers),
-        recurring=tuple(
-            replace(task, queue=task.queue or PROGRAMS) if task.class_name == SHELL else task
-            for task in settings.recurring
-        ),
     )
 
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from queued.configuration import recurring as recurring_tasks
 from queued.configuration.actors import Actors, actors, build
 from queued.configuration.addresses import absolute, is_sqlite, mistaken, url_fault
-from queued.configuration.application import application, without
+from queued.configuration.application import application, runnable
 from queued.configuration.credentials import DATABASE_URL, credential
 from queued.configuration.document import Document, Notes, one_line
 from queued.configuration.reading import BROKEN, Reader, Tree
 from queued.configuration.sections import DEFAULT_ENVIRONMENT, choose
 from queued.configuration.values import FALSE, TRUE, shown, text_fault
 from queued.domain.errors import ConfigurationError
+from queued.domain.jobs import SHELL
+from queued.domain.recurring import CHORES
 from queued.domain.settings import (
     BY_PATH,
     DatabaseSettings,
@@ -52,6 +55,8 @@ class Loaded:
 
     settings: Settings
     warnings: tuple[str, ...] = ()
+    #: Where the job of each recurring task is named: FILE:LINE: PATH, by its key.
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(
@@ -96,9 +101,40 @@ def load(
         wanted = settings.role is None or settings.scheduler is not None
         settings, more = _with_tasks(settings, path, environ, notes, wanted)
         problems += more
+    if not settings.workers and not problems:
+        settings = _for_scheduler(settings, notes)
+    if settings.workers and settings.app is None and not skip:
+        _warn_of_jobs(settings, notes)
     if problems:
         raise ConfigurationError(problems)
-    return Loaded(without(settings), tuple(dict.fromkeys(notes.warnings)))
+    return Loaded(settings, tuple(dict.fromkeys(notes.warnings)), notes.places)
+
+
+def _warn_of_jobs(settings: Settings, notes: Notes) -> None:
+    """Say which tasks this host cannot run itself: without an application it runs programs alone."""
+    for task in settings.recurring:
+        if task.class_name != SHELL and task.class_name not in CHORES:
+            notes.warnings.append(
+                f"{notes.places[task.key]}: needs an application, and this host has none (app:), so its runs wait for a worker of "
+                "another host that has one; without such, write shell:"
+            )
+
+
+def _for_scheduler(settings: Settings, notes: Notes) -> Settings:
+    """Without workers nobody needs the application but the scheduler, which asks it about jobs, and can do without."""
+    app = settings.app
+    if app is None or settings.skip_recurring or not (settings.scheduler or settings.recurring):
+        return settings
+    if os.path.isdir(app.path) and (runnable(app.python) or shutil.which(app.python)):
+        return settings
+    if any(task.class_name not in CHORES for task in settings.recurring):
+        notes.warn(
+            0,
+            "app",
+            f"is not on this host ({app.path}, {app.python}), so its scheduler enqueues jobs without their limits, unique keys and "
+            "callbacks; run the scheduler on a host that has it",
+        )
+    return replace(settings, app=None)
 
 
 def _with_tasks(
@@ -113,6 +149,7 @@ def _with_tasks(
     except ConfigurationError as error:
         return settings, error.problems
     notes.warnings += found.warnings
+    notes.places.update(found.places)
     own = {task.key for task in settings.recurring}
     for key in sorted(own & {task.key for task in tasks}):
         found.problem(0, key, f"is given in {one_line(settings.source)} too; keep one of the two")
@@ -198,7 +235,7 @@ def _settings(
         app = application(reader, tree["app"], directory, environ.get("PATH"), bool(team.workers))
     elif team.workers:
         reader.notes.warn(
-            0, "app", "is not given, so workers know no jobs but shell tasks; write app: with path and import below it"
+            0, "app", "is not given, so workers run shell: programs alone; write app: with path and import"
         )
     plain = {
         key: value

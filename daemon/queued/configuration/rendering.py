@@ -37,7 +37,7 @@ def render(settings: Settings) -> str:
         if database[key] is not None:
             database[key] = masked(database[key])
     lines += ["database:", *_mapping(_given(database), "  ")]
-    if settings.app is not None and settings.app.python:
+    if settings.app is not None:
         app = settings.app
         lines += ["app:", *_mapping({"path": app.path, "python": app.python, "import": app.imports}, "  ")]
         if app.environment:

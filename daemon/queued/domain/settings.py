@@ -37,10 +37,7 @@ class DatabaseSettings:
 
 @dataclass(frozen=True, slots=True)
 class AppSettings:
-    """The application: its directory, its interpreter, the modules that define its jobs, its added environment.
-
-    Without `python` it is no application but the daemon's own interpreter, for the programs of recurring tasks.
-    """
+    """The application: its directory, its interpreter, the modules that define its jobs, its added environment."""
 
     path: str
     python: str
@@ -301,14 +298,7 @@ SETTINGS: tuple[Setting, ...] = (
         minimum=1,
         maximum=3600,
     ),
-    Setting(
-        "app",
-        "section",
-        None,
-        "The application whose jobs the workers run. Without one they run the shell tasks of recurring.yml(5) alone, from the"
-        " queue programs, and leave all other jobs to other hosts.",
-        default_text="none",
-    ),
+    Setting("app", "section", None, "The application whose jobs the workers run.", default_text="none"),
     Setting(
         "app.path",
         "path",
