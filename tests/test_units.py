@@ -95,7 +95,7 @@ def test_what_the_units_start_is_a_command_of_ours() -> None:
 def test_the_shipped_configuration_has_the_roles_of_the_packages() -> None:
     path = str(ROOT / "etc" / "queue.yml")
     worker = load(path, environ={}, instance="worker").settings
-    assert [place.kind for place in plan_of(worker)] == ["dispatcher", "worker", "scheduler"]
+    assert {"dispatcher", "worker", "scheduler"} <= {place.kind for place in plan_of(worker)}
     web = load(path, environ={}, instance="web").settings
     assert not {"worker", "dispatcher", "scheduler", "application"} & {place.kind for place in plan_of(web)}
 
