@@ -80,3 +80,9 @@ def shop(new_host: NewHost, wheel: Path) -> Shop:
     worker = new_host(APPLICATION, "worker", "10.0.0.2")
     web = new_host(APPLICATION, "web", "10.0.0.1")
     return Shop(web, worker, db).build(wheel)
+
+
+@pytest.fixture(scope="session")
+def newer_repository(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """Packages of a later version."""
+    return repositories.made_newer(tmp_path_factory.mktemp("newer"))

@@ -12,9 +12,7 @@ PAGE = ROOT / "docs" / "three-hosts.md"
 
 def follow(host: Host, page: str | None = None) -> str:
     """Run all blocks of shell of the host's section, in order; gives what they printed."""
-    section = re.search(
-        rf"^## {host.name}:.*?(?=^## |\Z)", page or PAGE.read_text(), re.MULTILINE | re.DOTALL
-    )
+    section = re.search(rf"^## {host.name}:.*?(?=^## |\Z)", page or PAGE.read_text(), re.MULTILINE | re.DOTALL)
     assert section is not None, f"{PAGE} has no section of {host.name}"
     blocks = re.findall(r"^```sh\n(.*?)^```$", section[0], re.MULTILINE | re.DOTALL)
     # Packages come over the machine's network, all else goes over the private one.

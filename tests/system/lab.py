@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import IO, Any
 
 #: What commands see of the environment of the test run: nothing.
-ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root"}
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LC_ALL": "C.UTF-8",
+    "HOME": "/root",
+}
 
 # The lab's first process reads a pipe from the test run and ends at its end of file, which a kill -9 brings as well. It is
 # the first of its PID namespace, so the kernel kills everything in there with it; mounts and network namespaces go with the
@@ -92,7 +96,14 @@ def run(
     """Run a command with an empty environment; a failure shows all that it said."""
     given: dict[str, Any] = {"stdin": subprocess.DEVNULL} if text is None else {"input": text}
     done = subprocess.run(
-        command, **given, capture_output=True, text=True, errors="replace", timeout=timeout, env=ENVIRONMENT, check=False
+        command,
+        **given,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout,
+        env=ENVIRONMENT,
+        check=False,
     )
     if check and done.returncode:
         raise AssertionError(f"{' '.join(command)}: exit status {done.returncode}\n{done.stdout}{done.stderr}")

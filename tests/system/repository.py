@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,3 +47,34 @@ def made() -> Repository:
     if not (directory / "queued.sources").exists():
         raise FileNotFoundError(f"there is no repository in {directory}: run `make repo` first, or set {VARIABLE}")
     return Repository(directory)
+
+
+def made_newer(directory: Path) -> Repository:
+    """A repository of packages of a later version, built of this checkout with other code in every module.
+
+    In the frozen program all modules lie behind one another, so nothing in it is where it was: a daemon that reads on in the
+    replaced files finds nonsense there.
+    """
+    for name in ("CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml"):
+        shutil.copy(ROOT / name, directory)
+    for name in ("daemon", "etc", "man", "packaging"):
+        shutil.copytree(ROOT / name, directory / name, symlinks=True)
+    for module in (directory / "daemon" / "queued").rglob("*.py"):
+        if "runner" not in module.parts:
+            module.write_text(f"{module.read_text()}\n_LATER = {module.name * 50!r}\n")
+    # What the program is frozen with takes longer to install than to use.
+    (directory / "build" / "deb").mkdir(parents=True)
+    for made in (ROOT / "build" / "deb").glob("venv-*"):
+        (directory / "build" / "deb" / made.name).symlink_to(made)
+    environment = {**os.environ, "DEB_VERSION": "9.0", "SOURCE_DATE_EPOCH": "2000000000"}
+    for step in "build", "repository":
+        done = subprocess.run(
+            ["bash", f"packaging/deb/{step}"],
+            cwd=directory,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"packaging/deb/{step}: {done.stdout}{done.stderr}"
+    return Repository(directory / "dist" / "apt")

@@ -33,6 +33,8 @@ APPLICATION = Tree(
 )
 DATABASE = Tree("bookworm", "db", packages=("postgresql", "nftables"))
 APP = Path(__file__).parent / "app"
+#: What `gates` wait for.
+GATE = "/srv/shop/var/open"
 #: The application's login, as the guide has it.
 URL = "postgresql://shop:secret-of-shop@10.0.0.3/shop?sslmode=require"
 
@@ -91,6 +93,27 @@ class Shop:
         """Enqueue an order of each number, which takes that long."""
         return self.enqueue(f"jobs = queued.enqueue_many([shop.order.bind(n, {seconds}) for n in {numbers}])")
 
+    def gates(self, numbers: list[int]) -> list[int]:
+        """Enqueue a job of each number that waits for `open`; returns when all run, and the database knows that they do.
+
+        That is what a job's blame after the loss of its whole host depends on: until half a second after its start only the
+        host itself knows that it has begun.
+        """
+        self.worker.shell(f"rm -f {GATE}")
+        ids = self.enqueue(f"jobs = queued.enqueue_many([shop.gate.bind(n, {GATE!r}) for n in {numbers}])")
+        known = f"SELECT count(*) FROM queued.claimed WHERE started_at IS NOT NULL AND job_id IN ({', '.join(map(str, ids))})"
+        self.worker.wait_for(lambda: self.sql(known) == str(len(ids)), "all jobs to be known as started")
+        return ids
+
+    def open(self) -> None:
+        """Let the jobs of `gates` end, also while the host of the worker is off."""
+        (self.worker.root / GATE.lstrip("/")).touch()
+
+    def crashes(self, ids: list[int]) -> list[int]:
+        """How many attempts of each job are told to have crashed."""
+        shown = [self.web.queuectl("jobs", "show", str(job))["attempts"] for job in ids]
+        return [sum(attempt["error"]["class"] == "JobCrashed" for attempt in attempts) for attempts in shown]
+
     def workers(self) -> list[dict[str, Any]]:
         """What the living workers say of themselves."""
         processes = self.worker.queuectl("processes")["processes"]
@@ -103,15 +126,21 @@ class Shop:
 
     def all_done(self, timeout: float = 90.0) -> None:
         """Return when no job is waiting or running."""
-        left = " + ".join(f"(SELECT count(*) FROM queued.{table})" for table in ("ready", "claimed", "scheduled", "blocked"))
+        left = " + ".join(
+            f"(SELECT count(*) FROM queued.{table})" for table in ("ready", "claimed", "scheduled", "blocked")
+        )
         self.worker.wait_for(lambda: self.sql(f"SELECT {left}") == "0", "all jobs to be done", timeout)
 
     def nothing_lost(self, numbers: list[int]) -> None:
         """Every order came to its end, and none was begun again but as another attempt, which says so."""
-        starts = Counter((entry["job"], entry["attempt"]) for entry in self.ledger.starts() if entry["job"] in set(numbers))
-        assert [start for start, count in starts.items() if count > 1] == []
+        starts = Counter(
+            (entry["job"], entry["attempt"]) for entry in self.ledger.starts() if entry["job"] in set(numbers)
+        )
+        repeated = [start for start, times in starts.items() if times > 1]
+        assert not repeated, f"begun more than once (order, attempt): {repeated}"
         ends = self.ledger.jobs("end")
-        assert [number for number in numbers if not ends[number]] == []
+        lost = [number for number in numbers if not ends[number]]
+        assert not lost, f"orders that never came to an end: {lost}"
 
     def sql(self, query: str) -> str:
         """What the database answers, unaligned, asked on db itself."""

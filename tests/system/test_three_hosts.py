@@ -130,7 +130,9 @@ def test_the_database_s_url_may_come_as_a_credential(shop: Shop) -> None:
         shop.web.write("/etc/queued/queue.yml", written.replace(url, "postgresql://nobody@10.0.0.9/nothing"), 0o640)
         shop.web.write("/etc/credstore/queued.database-url", url + "\n", 0o600)
         shop.web.systemctl("restart", "queued@web")
-        supervisors = [p for p in shop.worker.queuectl("processes")["processes"] if p["hostname"] == "web" and p["alive"]]
+        supervisors = [
+            p for p in shop.worker.queuectl("processes")["processes"] if p["hostname"] == "web" and p["alive"]
+        ]
         assert [str(process["pid"]) for process in supervisors] == [shop.web.show("queued@web", "MainPID")]
     finally:
         shop.web.shell("rm -f /etc/credstore/queued.database-url")
