@@ -83,7 +83,7 @@ def run(action: Action, arguments: argparse.Namespace) -> int:
             return tell_plan(action, ids, arguments.json)
         if filtered and ids and not arguments.yes and not confirmed(action, len(ids)):
             return exits.FAILED
-        acted = act(database, action, ids)
+        acted = act(database, action, ids, getattr(arguments, "from_start", False))
     if arguments.json:
         say_json(as_json(action, acted))
     else:
@@ -117,14 +117,14 @@ def confirmed(action: Action, number: int) -> bool:
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
-def act(database: Target, action: Action, ids: Sequence[int]) -> Acted:
+def act(database: Target, action: Action, ids: Sequence[int], from_start: bool) -> Acted:
     """Do it, some hundred jobs a transaction; what is done stays done if a later one fails."""
     from queued.storage import operators
 
     store = database.store
     total = operators.Acted()
     step: Callable[..., Acted] = {
-        "retry": operators.retry,
+        "retry": operators.retry_from_start if from_start else operators.retry,
         "discard": operators.discard,
         "cancel": operators.cancel_waiting,
     }[action.name]
