@@ -102,7 +102,7 @@ def test_a_frozen_daemon_is_its_own_interpreter(
             stdout=log,
             stderr=log,
             cwd=one.directory,
-            env={**one.environment, "LD_LIBRARY_PATH": "/opt/frozen", "_MEIPASS2": "/opt/frozen"},
+            env=one.environment,
             start_new_session=True,
         )
     one.wait_until_ready()

@@ -10,8 +10,8 @@ import pytest
 from fixtures.packages import ROOT, Package, same
 
 Get = Callable[[str], Package]
-#: What the program is linked to comes with apt's updates; so does the clock's knowledge of the world.
-LIBRARIES = {"libpq5", "libssl3", "libsqlite3-0", "libffi8", "libc6", "tzdata"}
+#: What the program is linked to comes with apt's updates; so does the clock's knowledge of the world. The units call kill.
+LIBRARIES = {"libpq5", "libssl3", "libsqlite3-0", "libffi8", "libc6", "tzdata", "procps"}
 
 
 def test_the_configuration_is_that_of_etc_and_kept_by_dpkg(package: Get) -> None:
@@ -23,7 +23,7 @@ def test_the_configuration_is_that_of_etc_and_kept_by_dpkg(package: Get) -> None
 def test_the_units_and_their_examples_are_those_of_the_source(package: Get) -> None:
     units, shipped = ROOT / "packaging/systemd", package("queued").tree
     for name in ("queued@.service", "queued.target"):
-        assert (shipped / "lib/systemd/system" / name).read_text() == (units / name).read_text()
+        assert (shipped / "usr/lib/systemd/system" / name).read_text() == (units / name).read_text()
     assert same(units / "examples", shipped / "usr/share/doc/queued/examples/systemd")
     for folder in ("sysusers.d", "tmpfiles.d"):
         assert same(units / folder, shipped / "usr/lib" / folder)
@@ -33,7 +33,7 @@ def test_the_units_and_their_examples_are_those_of_the_source(package: Get) -> N
 def test_a_role_is_an_instance_that_its_package_enables_and_starts(package: Get, role: str) -> None:
     found = package(f"queued-{role}")
     unit = f"queued@{role}.service"
-    assert found.members()[f"lib/systemd/system/{unit}"].linkname == "queued@.service"
+    assert found.members()[f"usr/lib/systemd/system/{unit}"].linkname == "queued@.service"
     assert f"deb-systemd-helper enable {unit}" in found.control("postinst")
     assert f"deb-systemd-invoke start {unit}" in found.control("postinst")
     assert f"deb-systemd-invoke stop {unit}" in found.control("prerm")
