@@ -9,9 +9,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
+
 from fixtures.daemon import DaemonFactory
 from fixtures.troubleshooting import PAGE, quoted
-
 from queued.domain.errors import DatabaseMisconfigured, DatabaseUnavailable
 from queued.domain.jobs import NewJob
 from queued.domain.settings import DatabaseSettings
@@ -53,10 +53,11 @@ def test_the_database_is_locked(sqlite_url: str) -> None:
 
 def test_heartbeats_come_late(daemon: DaemonFactory, database_url: str) -> None:
     silent, declared, _ = quoted("Heartbeats come late")
-    late = daemon(database_url, settings={"heartbeat_interval": 0.2, "alive_threshold": 1.0}).start()
+    late, other = (daemon(database_url, settings={"heartbeat_interval": 0.5, "alive_threshold": 3}) for _ in range(2))
+    other.signal(signal.SIGSTOP)
     late.signal(signal.SIGSTOP)
     late.wait_until(lambda: silent in late.queuectl("status").stdout, f"{silent!r} in the status")
-    other = daemon(database_url, settings={"heartbeat_interval": 0.2, "alive_threshold": 1.0}).start()
+    other.signal(signal.SIGCONT)
     other.wait_for_log("Worker .* was not heard of")
     late.signal(signal.SIGCONT)
     late.wait_for_log(re.escape(declared))

@@ -72,7 +72,7 @@ def refused() -> str | None:
             "overlays": "cd /mnt; mkdir a b c d; mount -t overlay -o lowerdir=a,upperdir=b,workdir=c overlay d",
             "network namespaces": "ip netns add probe; ip netns exec probe true",
             "bridges": "ip -n probe link add hub type bridge; ip -n probe link add wire type veth peer name eth0",
-            "control groups": f'mkdir "{lab.group}/probe"; (read -r pid rest </proc/self/stat; echo 0 >"{lab.group}/probe/cgroup.procs")',
+            "control groups": f'mkdir "{lab.group}/probe"; (echo 0 >"{lab.group}/probe/cgroup.procs")',
         }
         for what, attempt in attempts.items():
             done = lab.run("sh", "-euc", attempt, check=False)

@@ -13,7 +13,6 @@ from typing import Any
 
 from fixtures.guest import ledger as guest_ledger
 from fixtures.ledger import Ledger
-
 from system.guide import follow
 from system.host import Host
 from system.tree import Tree
@@ -112,7 +111,7 @@ class Shop:
     def crashes(self, ids: list[int]) -> list[int]:
         """How many attempts of each job are told to have crashed."""
         shown = [self.web.queuectl("jobs", "show", str(job))["attempts"] for job in ids]
-        return [sum(attempt["error"]["class"] == "JobCrashed" for attempt in attempts) for attempts in shown]
+        return [sum("JobCrashed" in attempt["error"]["class"] for attempt in attempts) for attempts in shown]
 
     def workers(self) -> list[dict[str, Any]]:
         """What the living workers say of themselves."""

@@ -6,8 +6,8 @@ The oracle is the ledger that jobs write on worker, which no database can take b
 from __future__ import annotations
 
 import pytest
-from fixtures.troubleshooting import quoted
 
+from fixtures.troubleshooting import quoted
 from system.network import Fault, Network
 from system.shop import Shop
 

@@ -62,7 +62,7 @@ def test_logins_come_encrypted_and_from_where_they_may(shop: Shop) -> None:
 
 
 def test_the_journal_tells_the_story_of_one_job_its_own_prints_included(shop: Shop) -> None:
-    (first, second) = shop.enqueue("jobs = [shop.greet.enqueue('Ada'), shop.greet.enqueue('Bob')]")
+    first, _ = shop.enqueue("jobs = [shop.greet.enqueue('Ada'), shop.greet.enqueue('Bob')]")
     shop.all_done()
     fields = shop.worker.run("journalctl", "--quiet", "--output=json", f"QUEUED_JOB_ID={first}").stdout
     entries = [json.loads(line) for line in fields.splitlines()]
@@ -103,7 +103,7 @@ def test_worker_is_restarted_alone_and_loses_nothing(shop: Shop) -> None:
     shop.all_done()
     shop.nothing_lost(numbers)
     # A stop lets short jobs end.
-    assert set(shop.ledger.jobs("start")[number] for number in numbers) == {1}
+    assert {shop.ledger.jobs("start")[number] for number in numbers} == {1}
     assert shop.web.show("queued@web", "MainPID") == web
 
 

@@ -8,8 +8,9 @@ import socket
 import sys
 import time
 
-import queued
 from ledger import VARIABLE, attempt
+
+import queued
 
 os.environ.setdefault(VARIABLE, "/srv/shop/var/ledger.jsonl")
 
