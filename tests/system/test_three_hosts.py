@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from fixtures.troubleshooting import quoted
 from system.shop import URL, Shop
 
 
@@ -138,3 +139,37 @@ def test_the_database_s_url_may_come_as_a_credential(shop: Shop) -> None:
         shop.web.shell("rm -f /etc/credstore/queued.database-url")
         shop.web.write("/etc/queued/queue.yml", written, 0o640)
         shop.web.systemctl("restart", "queued@web")
+
+
+def test_a_worker_on_the_web_host_is_seen_in_the_list_of_processes(shop: Shop) -> None:
+    def on_web() -> list[str]:
+        return [p["kind"] for p in shop.worker.queuectl("processes")["processes"] if p["hostname"] == "web"]
+
+    assert on_web() == ["supervisor"]
+    shop.web.systemctl("start", "queued@worker")
+    try:
+        assert "worker" in on_web()
+    finally:
+        shop.web.systemctl("stop", "queued@worker")
+    assert on_web() == ["supervisor"]
+
+
+def test_daemons_wait_until_postgresql_has_connections_again(shop: Shop) -> None:
+    (number,) = shop.numbers(1)
+
+    def said() -> str:
+        return shop.web.run("queuectl", "status", check=False).stderr
+
+    # One for ordinary logins, and three for superusers.
+    shop.sql("ALTER SYSTEM SET max_connections = 4")
+    shop.sql("ALTER SYSTEM SET max_wal_senders = 0")
+    shop.db.systemctl("restart", "postgresql@15-main")
+    try:
+        message, _ = quoted("Connections to PostgreSQL are used up")
+        shop.web.wait_for(lambda: message in said(), f"queuectl to say {message!r}")
+    finally:
+        shop.sql("ALTER SYSTEM RESET ALL")
+        shop.db.systemctl("restart", "postgresql@15-main")
+    shop.web.wait_for(lambda: shop.web.run("queuectl", "status", check=False).returncode == 0, "a healthy queue", 60)
+    shop.order([number])
+    shop.ledger.wait_for("end", job=number)
