@@ -112,3 +112,16 @@ def test_purge_leaves_nothing_of_ours(host: Host, files_before: set[str]) -> Non
     # A file that an operator made is the operator's.
     assert files(host) - files_before == {"/etc/queued", "/etc/queued/mail.yml"}
     assert host.run("systemctl", "is-system-running", check=False).stdout.strip() == "running"
+
+
+def test_it_installs_again_and_an_application_in_debian_s_own_python_uses_it(host: Host) -> None:
+    """On Debian 13 that is a Python two releases newer than the one that the daemon is frozen with."""
+    host.apt("install", "queued-worker", "python3-queued")
+    host.write("/srv/app/sums.py", "import queued\n\n@queued.job\ndef add(a, b):\n    print('sum:', a + b)\n")
+    app = r"s|^production:|&\n  app: {path: /srv/app, import: sums, python: /usr/bin/python3}|"
+    host.shell(f"sed -i '{app}' /etc/queued/queue.yml")
+    host.systemctl("reload", "queued@worker")
+    # The address of the queue is in /etc/queued/queue.yml, which the group queued may read.
+    program = "import sums; sums.add.enqueue(1, 2)"
+    host.run("env", "-C", "/srv/app", "/usr/bin/python3", "-c", program, user="queued")
+    host.wait_for(lambda: "sum: 3" in host.journal("-u", "queued@worker"), "the job's output")
