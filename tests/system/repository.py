@@ -66,7 +66,8 @@ def made_newer(directory: Path) -> Repository:
     (directory / "build" / "deb").mkdir(parents=True)
     for made in (ROOT / "build" / "deb").glob("venv-*"):
         (directory / "build" / "deb" / made.name).symlink_to(made)
-    environment = {**os.environ, "DEB_VERSION": "9.0", "SOURCE_DATE_EPOCH": "2000000000"}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    environment = {**inherited, "DEB_VERSION": "9.0", "SOURCE_DATE_EPOCH": "2000000000"}
     for step in "build", "repository":
         done = subprocess.run(
             ["bash", f"packaging/deb/{step}"],

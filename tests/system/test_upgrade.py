@@ -92,12 +92,11 @@ def test_an_upgrade_returns_at_once_and_loses_nothing(
 def test_a_downgrade_is_refused_before_anything_is_changed(solo: Host, repository: Repository) -> None:
     version = solo.shell("dpkg-query -W -f '${Version}' queued")
     repository.offer(solo)
-    solo.apt("update")
-    older = repository.version()
+    older = sorted(
+        f"/srv/repository/{deb.relative_to(repository.directory)}" for deb in repository.directory.glob("pool/queued*")
+    )
     refused = solo.run(
-        *("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "--allow-downgrades"),
-        *(f"queued={older}", f"queued-worker={older}"),
-        check=False,
+        *("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "--allow-downgrades", *older), check=False
     )
     assert refused.returncode != 0
     assert "older" in refused.stdout + refused.stderr

@@ -108,6 +108,7 @@ def install(lab: Lab, tree: Tree, below: list[Path], target: Path) -> None:
     lab.run(*inside(merged), "sh", "-euc", tree.script, timeout=PATIENCE)
     shutil.rmtree(wheels)
     unmount(lab, "making")
+    shutil.rmtree(target.with_name("work"))
 
 
 def mount(lab: Lab, name: str, layers: list[Path], upper: Path | None = None) -> Path:
