@@ -64,6 +64,11 @@ repo: deb ## Build the packages and a signed apt repository of them, dist/apt
 deb-check: ## Check the packages in dist: lintian, install, upgrade, remove, purge, two builds alike
 	@exec bash packaging/deb/check
 
+.PHONY: system
+system: $(VENV)/test.stamp ## Boot Debian hosts that use the packages in dist/apt, break them, mend them; only root can
+	@if [ "$$(id -u)" = 0 ] && [ ! -e dist/apt/queued.sources ]; then $(MAKE) repo; fi
+	exec $(VENV)/bin/python -m pytest tests/system $(PYTEST_ARGS)
+
 .PHONY: clean
 clean: ## Remove what was built: virtual environments, caches, the example's data
 	rm -rf $(VENV) $(EXAMPLE_VENV) $(EXAMPLE)/data build dist daemon/*.egg-info

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from queued.domain.errors import DatabaseMisconfigured, DatabaseUnavailable, SchemaTooNew
@@ -152,6 +153,23 @@ def test_postgresql_in_a_schema_of_another_name(postgresql_url: str) -> None:
     connection: Any = store.backend.connection()
     assert connection.execute('SELECT count(*) FROM "my jobs".jobs').fetchone()[0] == 1
     store.close()
+
+
+def test_who_owns_the_schema_needs_no_right_to_make_others(postgresql_url: str) -> None:
+    with psycopg.connect(postgresql_url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE frugal LOGIN")
+        connection.execute("CREATE SCHEMA queued AUTHORIZATION frugal")
+    try:
+        store = open_store(postgresql_url.replace("//queued@", "//frugal@"))
+        try:
+            assert store.migrate()
+            assert store.enqueue([NewJob("app.work")]) == [1]
+        finally:
+            store.close()
+    finally:
+        with psycopg.connect(postgresql_url, autocommit=True) as connection:
+            connection.execute("DROP OWNED BY frugal CASCADE")
+            connection.execute("DROP ROLE frugal")
 
 
 def test_a_missing_postgresql_database_is_refused_and_a_closed_port_is_worth_another_try(postgresql_url: str) -> None:

@@ -14,9 +14,12 @@ LARGEST = 1 << 20
 
 
 def credential(name: str, environ: Mapping[str, str], notes: Notes) -> str | None:
-    """The text of a credential without the blanks around it; None where there is none, or an empty one."""
+    """The text of a credential without the blanks around it; None where there is none, or an empty one.
+
+    systemd 252 names the directory to ExecReload= too, and keeps it from it: `queued check` sees no credentials there.
+    """
     directory = environ.get("CREDENTIALS_DIRECTORY")
-    if not directory:
+    if not directory or not os.access(directory, os.X_OK):
         return None
     try:
         with open(os.path.join(directory, name), encoding="utf-8") as file:

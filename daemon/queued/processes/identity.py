@@ -49,14 +49,17 @@ def start_time(pid: int) -> int | None:
 
 
 def _hidden(pid: int) -> bool:
-    """Whether there is a process that /proc does not show to us, as with hidepid and systemd's ProtectProc=."""
+    """Whether there is a process that /proc does not show to us, as with hidepid and systemd's ProtectProc=.
+
+    One of our own user may be hidden as well, when we are in a user namespace (PrivateUsers=): signals reach it all the same.
+    """
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
-    return _stat(pid) is not None
+        pass
+    return True
 
 
 def _stat(pid: int) -> list[bytes] | None:

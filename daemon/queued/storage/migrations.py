@@ -46,7 +46,11 @@ def prepare(backend: Postgresql | Sqlite, schema: str) -> None:
         return
     if backend.dialect == "postgresql":
         quoted = '"' + schema.replace('"', '""') + '"'
-        backend.script(f"CREATE SCHEMA IF NOT EXISTS {quoted}")
+        # IF NOT EXISTS asks for the right to create schemas first, which who owns this one does not need to have.
+        name = "'" + quoted.replace("'", "''") + "'"
+        backend.script(
+            f"DO $do$ BEGIN IF to_regnamespace({name}) IS NULL THEN CREATE SCHEMA {quoted}; END IF; END $do$"
+        )
         table, moment, truth = f"{quoted}.migrations", "timestamptz NOT NULL DEFAULT clock_timestamp()", "boolean"
     else:
         table, moment, truth = "queued_migrations", "INTEGER NOT NULL", "INTEGER"
