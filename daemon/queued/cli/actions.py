@@ -1,4 +1,4 @@
-"""queuectl jobs retry, discard and cancel: on ids, or on everything that filters match."""
+"""queuectl jobs retry, discard and cancel: on ids, or on everything that a query matches."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 
 from queued.cli import exits
 from queued.cli.database import Target, target
-from queued.cli.moments import resolve
+from queued.cli.jobs import query_of
 from queued.cli.options import Command
 from queued.cli.output import say, say_json, warn
-from queued.domain.insights import Count, Filters
+from queued.cli.progress import Bar
+from queued.domain.insights import Count
 from queued.domain.jobs import State
 
 if TYPE_CHECKING:
+    from queued.domain.query import Query
     from queued.storage.operators import Acted
 
 #: Above this many jobs the outcome is told in numbers, not job by job.
@@ -72,38 +74,49 @@ def runner(action: Action) -> Command:
 
 
 def run(action: Action, arguments: argparse.Namespace) -> int:
-    """Act on the ids given, or on what the filters match after asking."""
-    filtered = any(getattr(arguments, name) is not None for name in ("state", "queue", "class_name", "since"))
-    if filtered == bool(arguments.ids):
-        warn(f"queuectl jobs {action.name}: give either ids or filters such as --state or --class")
+    """Act on the ids given, or on what the query matches after asking."""
+    words = dict.fromkeys(arguments.words)
+    ids = [int(word) for word in words if _is_id(word)]
+    options = any(getattr(arguments, name) is not None for name in ("state", "queue", "class_name", "since"))
+    chosen_by_query = options or len(ids) < len(words)
+    if bool(ids) == chosen_by_query or not all(0 < job_id < 2**63 for job_id in ids):
+        warn(f"queuectl jobs {action.name}: give either ids or a query such as queue:mail class:*Import*, and not both")
         return exits.USAGE
+    query = query_of(arguments, arguments.words) if chosen_by_query else None
     with target(arguments) as database:
-        ids = list(dict.fromkeys(arguments.ids)) or chosen(database, action, arguments)
+        if query is not None:
+            ids = chosen(database, action, query)
         if arguments.dry_run:
             return tell_plan(action, ids, arguments.json)
-        if filtered and ids and not arguments.yes and not confirmed(action, len(ids)):
+        if query is not None and ids and not arguments.yes and not confirmed(action, len(ids)):
             return exits.FAILED
         acted = act(database, action, ids)
     if arguments.json:
         say_json(as_json(action, acted))
     else:
         tell(action, acted)
-    # What a filter matched and has moved on since does not match any more: no failure.
-    return exits.OK if filtered else verdict(acted)
+    # What a query matched and has moved on since does not match any more: no failure.
+    return exits.OK if query is not None else verdict(acted)
 
 
-def chosen(database: Target, action: Action, arguments: argparse.Namespace) -> list[int]:
-    """The ids of the jobs that the filters match at this moment, in the states that the action works on."""
-    from queued.storage import insights
+def _is_id(word: str) -> bool:
+    return word.isascii() and word.isdigit()
 
-    ids: list[int] = []
-    with database.store.reading() as session:
-        moment = resolve(arguments.since, insights.now(session))
-        for state in [arguments.state] if arguments.state else action.states:
-            filters = Filters(state, arguments.queue, arguments.class_name, moment)
-            ids += insights.matching(session, filters)
+
+def chosen(database: Target, action: Action, query: Query) -> list[int]:
+    """The ids of the jobs that match at this moment, in the states that the action works on: jobs that come later are not meant."""
+    from queued.storage import search
+
+    bar = Bar("matching", None)
     # A job that moved between two reads may have been seen in both.
-    return sorted(set(ids))
+    ids: set[int] = set()
+    with database.store.reading() as session:
+        for state in action.states:
+            for job_id in search.matching(session, query.with_state(state)):
+                ids.add(job_id)
+                bar.reach(len(ids))
+    bar.clear()
+    return sorted(ids)
 
 
 def confirmed(action: Action, number: int) -> bool:
@@ -128,7 +141,9 @@ def act(database: Target, action: Action, ids: Sequence[int]) -> Acted:
         "discard": operators.discard,
         "cancel": operators.cancel_waiting,
     }[action.name]
+    bar = Bar(action.name, len(ids))
     for start in range(0, len(ids), operators.BATCH):
+        bar.reach(start)
         with store.transaction() as session:
             acted = step(session, ids[start : start + operators.BATCH])
         store.ring(acted.arrivals)
@@ -141,6 +156,7 @@ def act(database: Target, action: Action, ids: Sequence[int]) -> Acted:
                     store.control(f"cancel {job_id}")
                 acted.add(one)
         total.add(acted)
+    bar.clear()
     return total
 
 

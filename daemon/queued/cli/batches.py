@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from queued.cli import exits
 from queued.cli.database import target
 from queued.cli.jobs import LIMIT, positive
+from queued.cli.listing import Listing
+from queued.cli.listing import show as show_list
 from queued.cli.options import Subparsers, add_command, subcommands
-from queued.cli.output import moment, one_line, relative, say, say_json, style, table, warn
+from queued.cli.output import moment, one_line, relative, say, say_json, style
 from queued.domain.errors import UnknownId
 
 if TYPE_CHECKING:
@@ -21,7 +23,15 @@ def add(commands: Subparsers, common: argparse.ArgumentParser) -> None:
     """Add the noun and its verbs to the program."""
     noun = commands.add_parser("batches", help="list batches of jobs", description="List batches of jobs.")
     verbs = subcommands(noun, "verb")
-    listing = add_command(verbs, "list", list_batches, "list batches and how far they are, the newest first", [common])
+    listing = add_command(
+        verbs,
+        "list",
+        list_batches,
+        "list batches and how far they are, the newest first",
+        [common],
+        lists=True,
+        watched=True,
+    )
     listing.add_argument("--unfinished", action="store_true", help="only those that have not finished")
     listing.add_argument("--limit", metavar="N", type=positive, default=LIMIT, help="how many (default %(default)s)")
     listing.add_argument(
@@ -39,12 +49,14 @@ def list_batches(arguments: argparse.Namespace) -> int:
         found = batches.newest(session, arguments.limit + 1, arguments.before, arguments.unfinished)
     shown = found[: arguments.limit]
     following = shown[-1].id if len(found) > len(shown) else None
-    if arguments.json:
-        say_json({"batches": [summary_json(batch) for batch in shown], "next_before": following})
-        return exits.OK
-    if shown:
-        headers = ("ID", "STATE", "PROGRESS", "DONE", "FAILED", "DISCARDED", "OPENED", "DESCRIPTION")
-        rows = [
+    none = "no batch matches" if arguments.unfinished or arguments.before else "there are no batches"
+    footer = "" if shown else none
+    if following is not None:
+        footer = f"{len(shown)} listed; more: --before {following}"
+    listing = Listing(
+        key="batches",
+        headers=("ID", "STATE", "PROGRESS", "DONE", "FAILED", "DISCARDED", "OPENED", "DESCRIPTION"),
+        rows=[
             (
                 batch.id,
                 state(batch),
@@ -56,13 +68,14 @@ def list_batches(arguments: argparse.Namespace) -> int:
                 one_line(batch.description or "", 80),
             )
             for batch in shown
-        ]
-        say(table(headers, rows, right=("ID", "PROGRESS", "DONE", "FAILED", "DISCARDED")))
-    if following is not None:
-        warn(f"{len(shown)} listed; more: --before {following}")
-    elif not shown:
-        warn("no batch matches" if arguments.unfinished or arguments.before else "there are no batches")
-    return exits.OK
+        ],
+        right=("ID", "PROGRESS", "DONE", "FAILED", "DISCARDED"),
+        records=[summary_json(batch) for batch in shown],
+        names=[batch.id for batch in shown],
+        around={"next_before": following},
+        footer=footer,
+    )
+    return show_list(arguments, listing)
 
 
 def show(arguments: argparse.Namespace) -> int:

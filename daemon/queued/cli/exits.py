@@ -7,6 +7,7 @@ from queued.domain.errors import (
     DatabaseMisconfigured,
     DatabaseUnavailable,
     NotAllowed,
+    QueryError,
     QueuedError,
     SchemaTooNew,
     UnknownId,
@@ -53,6 +54,7 @@ _CODES: tuple[tuple[type[QueuedError], int], ...] = (
     (DatabaseUnavailable, UNAVAILABLE),
     (UnknownId, UNKNOWN),
     (NotAllowed, REFUSED),
+    (QueryError, USAGE),
 )
 
 

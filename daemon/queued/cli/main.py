@@ -9,7 +9,14 @@ from collections.abc import Callable, Sequence
 
 from queued import __version__
 from queued.cli import exits
-from queued.cli.options import COMMON_DEFAULTS, Parser, configuration_options, database_options, subcommands
+from queued.cli.options import (
+    COMMON_DEFAULTS,
+    Parser,
+    configuration_options,
+    database_options,
+    settle_output,
+    subcommands,
+)
 from queued.cli.output import flush, prepare, printable, warn
 from queued.domain.errors import ConfigurationError, QueuedError
 
@@ -87,6 +94,14 @@ def _run(program: str, parser: Callable[[], argparse.ArgumentParser], argv: Sequ
     prepare()
     try:
         arguments = parser().parse_args(argv)
+        fault = settle_output(arguments)
+        if fault:
+            warn(f"{program}: {fault}")
+            return exits.USAGE
+        if arguments.watch is not None:
+            from queued.cli.watch import watch
+
+            return watch(arguments, program)
         status: int = arguments.run(arguments)
         flush()
         return status

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from queued.cli import exits
 from queued.cli.database import target
+from queued.cli.listing import Listing, show
 from queued.cli.options import Subparsers, add_command, subcommands
-from queued.cli.output import say, say_json, warn
+from queued.cli.output import moment, say, say_json, span, warn
 from queued.domain.insights import QueueInfo
 
 
@@ -18,7 +20,9 @@ def add(commands: Subparsers, common: argparse.ArgumentParser) -> None:
         "queues", help="list, pause and resume queues", description="List, pause and resume queues."
     )
     verbs = subcommands(noun, "verb")
-    add_command(verbs, "list", list_queues, "list the queues that hold jobs or were paused", [common])
+    add_command(
+        verbs, "list", list_queues, "list the queues that hold jobs or were paused", [common], lists=True, watched=True
+    )
     for name, run, description in (
         ("pause", pause, "stop starting jobs of a queue; the running ones go on"),
         ("resume", resume, "start jobs of a paused queue again"),
@@ -29,18 +33,45 @@ def add(commands: Subparsers, common: argparse.ArgumentParser) -> None:
 
 def list_queues(arguments: argparse.Namespace) -> int:
     """Print every queue with its counts."""
-    from queued.cli.status import queue_table
     from queued.storage import insights
 
     with target(arguments) as database, database.store.reading() as session:
         queues = insights.queues(session, insights.processes(session, database.threshold))
-    if arguments.json:
-        say_json({"queues": [queue_json(queue) for queue in queues]})
-    elif queues:
-        say(queue_table(queues))
-    else:
-        say("no queue holds a job, and none is paused")
-    return exits.OK
+    return show(arguments, listing(queues))
+
+
+def listing(queues: Sequence[QueueInfo]) -> Listing:
+    """The list of queues."""
+    headers, rows = queue_rows(queues)
+    return Listing(
+        key="queues",
+        headers=headers,
+        rows=rows,
+        right=headers[1:-1],
+        records=[queue_json(queue) for queue in queues],
+        names=[queue.name for queue in queues],
+        empty="no queue holds a job, and none is paused",
+    )
+
+
+def queue_rows(queues: Sequence[QueueInfo]) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+    """The headings and the rows of a table of queues."""
+    headers = ("QUEUE", "READY", "OLDEST", "SCHEDULED", "BLOCKED", "RUNNING", "FAILED", "WORKERS", "STATE")
+    rows: list[tuple[object, ...]] = [
+        (
+            queue.name,
+            queue.ready,
+            span(queue.latency),
+            queue.scheduled,
+            queue.blocked,
+            queue.running,
+            queue.failed,
+            queue.workers,
+            f"paused since {moment(queue.paused_at)}" if queue.paused_at is not None else "open",
+        )
+        for queue in queues
+    ]
+    return headers, rows
 
 
 def pause(arguments: argparse.Namespace) -> int:
