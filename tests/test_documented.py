@@ -177,6 +177,7 @@ def test_every_name_in_json_is_in_the_manual(ctl: Program, store: Store, worker:
         ["heartbeat", "recent"],
         ["heartbeat", "by-host"],
         ["heartbeat", "verify"],
+        ["audit"],
     ):
         told = json.loads(ctl(*words, "--json").out)
         assert set(keys(told)) <= described, words

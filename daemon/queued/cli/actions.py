@@ -90,7 +90,7 @@ def run(action: Action, arguments: argparse.Namespace) -> int:
             return tell_plan(action, ids, arguments.json)
         if query is not None and ids and not arguments.yes and not confirmed(action, len(ids)):
             return exits.FAILED
-        acted = act(database, action, ids)
+        acted = act(database, action, ids, str(query) if query is not None else " ".join(map(str, ids)))
     if arguments.json:
         say_json(as_json(action, acted))
     else:
@@ -130,11 +130,14 @@ def confirmed(action: Action, number: int) -> bool:
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
-def act(database: Target, action: Action, ids: Sequence[int]) -> Acted:
-    """Do it, some hundred jobs a transaction; what is done stays done if a later one fails."""
+def act(database: Target, action: Action, ids: Sequence[int], meant: str) -> Acted:
+    """Do it, some hundred jobs a transaction; what is done stays done if a later one fails. `meant` is for the record."""
+    from queued.cli.who import operator
     from queued.storage import operators
+    from queued.storage.audit import Record
 
     store = database.store
+    record = Record(operator(), f"jobs {action.name}", meant)
     total = operators.Acted()
     step: Callable[..., Acted] = {
         "retry": operators.retry,
@@ -146,12 +149,14 @@ def act(database: Target, action: Action, ids: Sequence[int]) -> Acted:
         bar.reach(start)
         with store.transaction() as session:
             acted = step(session, ids[start : start + operators.BATCH])
+            record.note(session, len(acted.done))
         store.ring(acted.arrivals)
         if action.name == "cancel":
             for job_id in [job_id for job_id, state in acted.refused.items() if state == "running"]:
                 del acted.refused[job_id]
                 with store.transaction() as session:
                     one = operators.cancel_one(session, job_id)
+                    record.note(session, len(one.done) + len(one.interrupted))
                 if one.interrupted:
                     store.control(f"cancel {job_id}")
                 acted.add(one)

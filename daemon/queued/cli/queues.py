@@ -85,7 +85,9 @@ def resume(arguments: argparse.Namespace) -> int:
 
 
 def _switch(arguments: argparse.Namespace, paused: bool) -> int:
+    from queued.cli.who import operator
     from queued.storage import insights, queues
+    from queued.storage.audit import Record
 
     verb = "pause" if paused else "resume"
     faults = [fault for fault in map(name_fault, arguments.queues) if fault and paused]
@@ -98,6 +100,7 @@ def _switch(arguments: argparse.Namespace, paused: bool) -> int:
             with database.store.transaction() as session:
                 known = insights.knows_queue(session, name)
                 changed = queues.pause(session, name) if paused else queues.resume(session, name)
+                Record(operator(), f"queues {verb}", name).note(session, int(changed))
             # Also when nothing changed: an actor that missed the first word hears this one.
             database.store.control(f"{verb} {name}")
             told.append({"queue": name, "paused": paused, "changed": changed, "known": known})

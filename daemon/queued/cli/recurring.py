@@ -195,21 +195,21 @@ def run_now(arguments: argparse.Namespace) -> int:
         recurring.ask(session, key)
         return True
 
-    return _each(arguments, ask, "asked for; a scheduler starts it within seconds", "")
+    return _each(arguments, "run", ask, "asked for; a scheduler starts it within seconds", "")
 
 
 def pause(arguments: argparse.Namespace) -> int:
     """Pause each task."""
     from queued.storage import recurring
 
-    return _each(arguments, recurring.pause, "paused", "was already paused")
+    return _each(arguments, "pause", recurring.pause, "paused", "was already paused")
 
 
 def resume(arguments: argparse.Namespace) -> int:
     """Resume each task."""
     from queued.storage import recurring
 
-    return _each(arguments, recurring.resume, "resumed", "was not paused")
+    return _each(arguments, "resume", recurring.resume, "resumed", "was not paused")
 
 
 def unschedule(arguments: argparse.Namespace) -> int:
@@ -220,15 +220,20 @@ def unschedule(arguments: argparse.Namespace) -> int:
         recurring.unschedule(session, key)
         return True
 
-    return _each(arguments, forget, "forgotten; the jobs that it has enqueued stay", "")
+    return _each(arguments, "unschedule", forget, "forgotten; the jobs that it has enqueued stay", "")
 
 
-def _each(arguments: argparse.Namespace, act: Any, done: str, not_done: str) -> int:
+def _each(arguments: argparse.Namespace, verb: str, act: Any, done: str, not_done: str) -> int:
     """Act on every key in one transaction: all, or none when one of them cannot be."""
+    from queued.cli.who import operator
+    from queued.storage.audit import Record
+
     keys = list(dict.fromkeys(arguments.keys))
     with target(arguments) as database:
         with database.store.transaction() as session:
             changed = {key: act(session, key) for key in keys}
+            touched = [key for key in keys if changed[key]]
+            Record(operator(), f"recurring {verb}", " ".join(touched)).note(session, len(touched))
         for key in keys:
             database.store.control(f"recurring {key}")
     if arguments.json:
@@ -241,8 +246,10 @@ def _each(arguments: argparse.Namespace, act: Any, done: str, not_done: str) -> 
 
 def schedule(arguments: argparse.Namespace) -> int:
     """Store a dynamic task."""
+    from queued.cli.who import operator
     from queued.domain.recurring import call_of, define
     from queued.storage import recurring
+    from queued.storage.audit import Record
 
     try:
         args = None if arguments.args is None else call_of(json.loads(arguments.args))
@@ -267,6 +274,7 @@ def schedule(arguments: argparse.Namespace) -> int:
     with target(arguments) as database:
         with database.store.transaction() as session:
             added = recurring.save(session, task)
+            Record(operator(), "recurring schedule", f"{task.key} {task.schedule}").note(session, 1)
         database.store.control(f"recurring {task.key}")
     if arguments.json:
         say_json({"tasks": [{"key": task.key, "changed": True, "added": added}]})

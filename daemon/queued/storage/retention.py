@@ -1,8 +1,9 @@
-"""Forgets jobs and batches whose time is over: state by state, in batches, each a short transaction of its own."""
+"""Forgets jobs, batches and operators' actions whose time is over: in batches, each a short transaction of its own."""
 
 from __future__ import annotations
 
 from queued.domain.settings import RetentionSettings
+from queued.storage import audit
 from queued.storage.store import Store
 
 
@@ -33,7 +34,18 @@ def prune(store: Store, retention: RetentionSettings, batches: int = 20) -> dict
             if count < retention.batch_size:
                 break
     _prune_batches(store, retention, batches, deleted)
+    _prune_audit(store, retention, batches, deleted)
     return deleted
+
+
+def _prune_audit(store: Store, retention: RetentionSettings, batches: int, deleted: dict[str, int]) -> None:
+    for _ in range(batches if retention.audit is not None else 0):
+        with store.transaction(durable=False) as session:
+            gone = audit.prune(session, float(retention.audit or 0.0), retention.batch_size)
+        if gone:
+            deleted["audit"] = deleted.get("audit", 0) + gone
+        if gone < retention.batch_size:
+            break
 
 
 def _prune_batches(store: Store, retention: RetentionSettings, batches: int, deleted: dict[str, int]) -> None:
