@@ -161,6 +161,7 @@ def test_every_name_in_json_is_in_the_manual(ctl: Program, store: Store, worker:
         ["status"],
         ["jobs", "list"],
         ["jobs", "show", failed],
+        ["errors"],
         ["jobs", "retry", failed, ready],
         ["jobs", "discard", "--state", "ready", "--dry-run"],
         ["locks", "list"],

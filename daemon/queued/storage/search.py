@@ -70,12 +70,18 @@ def matching(session: Session, query: Query) -> Iterator[int]:
             lanes = session.all("insights.lanes", lanes=LANES)
             orders = [ByTurn(lane["queue"], lane["priority"]) for lane in lanes if query.queue(lane["queue"])]
         for order in orders:
-            position: Position | None = order.begin(None)
-            while position is not None:
-                end = order.end(session, position, LONGEST)
-                rows = order.rows(session, position, end, LONGEST, 2 * LONGEST, met, _wanted(query))
-                yield from (row["id"] for row in rows if _exact(query, row))
-                position = end
+            for rows in walk(session, order, query, met):
+                yield from (row["id"] for row in rows)
+
+
+def walk(session: Session, order: Order, query: Query, met: Sequence[Condition]) -> Iterator[list[Row]]:
+    """The rows of one order that match, stretch by stretch, to its end; a stretch without any gives an empty list."""
+    position: Position | None = order.begin(None)
+    while position is not None:
+        end = order.end(session, position, LONGEST)
+        rows = order.rows(session, position, end, LONGEST, 2 * LONGEST, met, _wanted(query))
+        yield [row for row in rows if _exact(query, row)]
+        position = end
 
 
 def _page(
