@@ -179,6 +179,7 @@ def test_every_name_in_json_is_in_the_manual(ctl: Program, store: Store, worker:
         ["heartbeat", "by-host"],
         ["heartbeat", "verify"],
         ["audit"],
+        ["doctor"],
     ):
         told = json.loads(ctl(*words, "--json").out)
         assert set(keys(told)) <= described, words

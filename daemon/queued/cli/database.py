@@ -37,7 +37,7 @@ def target(arguments: argparse.Namespace) -> Iterator[Target]:
     store = open_store(settings, label="queuectl", create=False, joins=True)
     try:
         store.check_schema()
-        yield Target(store, _threshold(arguments))
+        yield Target(store, alive_threshold(arguments))
     finally:
         store.close()
 
@@ -72,7 +72,7 @@ def _names_file(arguments: argparse.Namespace) -> bool:
     return bool(arguments.config or os.environ.get("QUEUED_CONFIG"))
 
 
-def _threshold(arguments: argparse.Namespace) -> float:
+def alive_threshold(arguments: argparse.Namespace) -> float:
     """The configured heartbeat threshold; the default where no whole configuration can be read on this host."""
     if (arguments.database or os.environ.get("QUEUED_DATABASE_URL")) and not _names_file(arguments):
         return ALIVE_THRESHOLD

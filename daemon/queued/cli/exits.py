@@ -38,7 +38,7 @@ QUEUECTL_EXITS: dict[int, str] = {
     OK: "done; for status, healthy",
     FAILED: "something failed, or an action succeeded for a part of the jobs",
     USAGE: "the command line is wrong",
-    UNHEALTHY: "status: something keeps jobs from running; heartbeat: there is none, or none young enough",
+    UNHEALTHY: "status: something keeps jobs from running; doctor: there is a problem; heartbeat: none, or none young enough",
     UNKNOWN: "there is no such job, batch or recurring task",
     REFUSED: "the state of the job or task does not allow the action",
     UNAVAILABLE: "the database cannot be reached",
