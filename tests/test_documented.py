@@ -180,6 +180,11 @@ def test_every_name_in_json_is_in_the_manual(ctl: Program, store: Store, worker:
         ["heartbeat", "verify"],
         ["audit"],
         ["doctor"],
+        ["stats"],
+        ["db", "size"],
+        ["db", "migrate"],
+        ["jobs", "enqueue", "app.a"],
+        ["queues", "clear", "none", "--yes"],
     ):
         told = json.loads(ctl(*words, "--json").out)
         assert set(keys(told)) <= described, words

@@ -385,7 +385,7 @@ def test_the_configuration_of_this_host_is_looked_at(sqlite_url: str, program: P
     file = tmp_path / "queue.yml"
     (tmp_path / "shop.py").write_text("import nowhere_to_be_found\n")
     section = f"database: {sqlite_url}\n  app: {{path: {tmp_path}, python: {sys.executable}, import: shop}}\n"
-    file.write_text(f"production:\n  {section}  workers: [{{threads: 400}}]\n")
+    file.write_text(f"production:\n  {section}  workers: [{{threads: 400}}]\n  dispatchers: [{{}}]\n")
     assert program("queued", "migrate", "--config", str(file)).status == 0
 
     def told() -> dict[str, dict[str, Any]]:
@@ -397,7 +397,7 @@ def test_the_configuration_of_this_host_is_looked_at(sqlite_url: str, program: P
     assert "No module named 'nowhere_to_be_found'" in found["host.application"]["found"]
     assert found["host.threads"]["outcome"] == "warning"
     (tmp_path / "shop.py").write_text("import queued\n\n@queued.job\ndef sell() -> None: ...\n")
-    file.write_text(f"production:\n  {section}  workers: [{{threads: 3}}]\n")
+    file.write_text(f"production:\n  {section}  workers: [{{threads: 3}}]\n  dispatchers: [{{}}]\n")
     found = told()
     assert {name: found[name]["outcome"] for name in found if name.startswith("host.") and name != "host.space"} == {
         "host.configuration": "ok",

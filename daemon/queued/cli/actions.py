@@ -34,6 +34,8 @@ class Action:
     done: str
     states: tuple[State, ...]
     otherwise: dict[State, str]
+    #: What it is done to, as the command line says it.
+    noun: str = "jobs"
 
 
 ENDED: dict[State, str] = dict.fromkeys(("finished", "discarded", "cancelled"), "it has ended")
@@ -67,6 +69,16 @@ ACTIONS: tuple[Action, ...] = (
     ),
 )
 
+#: What `queuectl queues clear` does to each queue.
+CLEAR = Action(
+    "clear",
+    "give up all jobs of a queue that have not started and have not failed",
+    "discarded",
+    ("ready", "scheduled", "blocked"),
+    {},
+    noun="queues",
+)
+
 
 def runner(action: Action) -> Command:
     """The function that runs one action."""
@@ -82,21 +94,28 @@ def run(action: Action, arguments: argparse.Namespace) -> int:
     if bool(ids) == chosen_by_query or not all(0 < job_id < 2**63 for job_id in ids):
         warn(f"queuectl jobs {action.name}: give either ids or a query such as queue:mail class:*Import*, and not both")
         return exits.USAGE
-    query = query_of(arguments, arguments.words) if chosen_by_query else None
+    if chosen_by_query:
+        return act_on(action, query_of(arguments, arguments.words), arguments)
     with target(arguments) as database:
-        if query is not None:
-            ids = chosen(database, action, query)
         if arguments.dry_run:
             return tell_plan(action, ids, arguments.json)
-        if query is not None and ids and not arguments.yes and not confirmed(action, len(ids)):
+        acted = act(database, action, ids, " ".join(map(str, ids)))
+    tell(action, acted, arguments.json)
+    return verdict(acted)
+
+
+def act_on(action: Action, query: Query, arguments: argparse.Namespace) -> int:
+    """Act on everything that a query matches, after asking."""
+    with target(arguments) as database:
+        ids = chosen(database, action, query)
+        if arguments.dry_run:
+            return tell_plan(action, ids, arguments.json)
+        if ids and not arguments.yes and not confirmed(action, len(ids)):
             return exits.FAILED
-        acted = act(database, action, ids, str(query) if query is not None else " ".join(map(str, ids)))
-    if arguments.json:
-        say_json(as_json(action, acted))
-    else:
-        tell(action, acted)
-    # What a query matched and has moved on since does not match any more: no failure.
-    return exits.OK if query is not None else verdict(acted)
+        acted = act(database, action, ids, str(query))
+    tell(action, acted, arguments.json)
+    # What the query matched and has moved on since does not match any more: no failure.
+    return exits.OK
 
 
 def _is_id(word: str) -> bool:
@@ -137,11 +156,12 @@ def act(database: Target, action: Action, ids: Sequence[int], meant: str) -> Act
     from queued.storage.audit import Record
 
     store = database.store
-    record = Record(operator(), f"jobs {action.name}", meant)
+    record = Record(operator(), f"{action.noun} {action.name}", meant)
     total = operators.Acted()
     step: Callable[..., Acted] = {
         "retry": operators.retry,
         "discard": operators.discard,
+        "clear": operators.discard,
         "cancel": operators.cancel_waiting,
     }[action.name]
     bar = Bar(action.name, len(ids))
@@ -174,8 +194,11 @@ def verdict(acted: Acted) -> int:
     return exits.REFUSED if acted.refused else exits.UNKNOWN
 
 
-def tell(action: Action, acted: Acted) -> None:
+def tell(action: Action, acted: Acted, json: bool) -> None:
     """Say what became of the jobs: each of a few, numbers of many."""
+    if json:
+        say_json(as_json(action, acted))
+        return
     if len(acted.done) + len(acted.interrupted) > TELL_EACH:
         say(f"{Count(len(acted.done)).of_jobs()} {action.done}")
         if acted.interrupted:

@@ -64,14 +64,44 @@ def queued_parser() -> argparse.ArgumentParser:
 
 def queuectl_parser() -> argparse.ArgumentParser:
     """The command line of `queuectl`."""
-    from queued.cli import audit, batches, doctor, errors, heartbeat, jobs, locks, processes, queues, recurring, status
+    from queued.cli import (
+        audit,
+        batches,
+        config,
+        db,
+        doctor,
+        errors,
+        heartbeat,
+        jobs,
+        locks,
+        processes,
+        queues,
+        recurring,
+        stats,
+        status,
+    )
 
     common = database_options()
     parser = _program(
         "queuectl", "Look at background jobs and act on them, whether or not a daemon runs.", database_options()
     )
     commands = subcommands(parser)
-    for noun in (status, doctor, jobs, errors, queues, locks, batches, recurring, processes, heartbeat, audit):
+    for noun in (
+        status,
+        doctor,
+        jobs,
+        errors,
+        queues,
+        locks,
+        batches,
+        recurring,
+        processes,
+        heartbeat,
+        stats,
+        audit,
+        db,
+        config,
+    ):
         noun.add(commands, common)
     return parser
 

@@ -1,4 +1,4 @@
-"""queuectl queues: list, pause, resume."""
+"""queuectl queues: list, pause, resume, clear."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from queued.domain.insights import QueueInfo
 def add(commands: Subparsers, common: argparse.ArgumentParser) -> None:
     """Add the noun and its verbs to the program."""
     noun = commands.add_parser(
-        "queues", help="list, pause and resume queues", description="List, pause and resume queues."
+        "queues", help="list, pause, resume and clear queues", description="List, pause, resume and clear queues."
     )
     verbs = subcommands(noun, "verb")
     add_command(
@@ -29,6 +29,21 @@ def add(commands: Subparsers, common: argparse.ArgumentParser) -> None:
     ):
         verb = add_command(verbs, name, run, description, [common])
         verb.add_argument("queues", metavar="NAME", nargs="+", help="a queue's name")
+
+    from queued.cli.actions import CLEAR
+
+    clearing = add_command(verbs, "clear", clear, CLEAR.description, [common])
+    clearing.add_argument("queue", metavar="NAME", help="a queue's name")
+    clearing.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    clearing.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def clear(arguments: argparse.Namespace) -> int:
+    """Discard what waits in a queue."""
+    from queued.cli.actions import CLEAR, act_on
+    from queued.domain.query import Query, Term, Text
+
+    return act_on(CLEAR, Query((Term("queue", (Text(arguments.queue),)),)), arguments)
 
 
 def list_queues(arguments: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from queued.configuration import recurring as recurring_tasks
@@ -43,6 +43,8 @@ class Loaded:
 
     settings: Settings
     warnings: tuple[str, ...] = ()
+    #: The line of the file on which each setting stands, by its path: `workers[0].threads`.
+    lines: Mapping[str, int] = field(default_factory=dict)
 
 
 def load(
@@ -82,7 +84,7 @@ def load(
         problems += more
     if problems:
         raise ConfigurationError(problems)
-    return Loaded(settings, tuple(dict.fromkeys(notes.warnings)))
+    return Loaded(settings, tuple(dict.fromkeys(notes.warnings)), dict(reader.lines))
 
 
 def _with_tasks(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from queued.domain.checks.database import TableRows, Transaction
@@ -46,6 +46,24 @@ def tables(session: Session, schema: str) -> list[TableRows]:
     """The tables of `queued` with their living and dead rows, as the server counts them."""
     rows = session.all("doctor.tables", schema=schema)
     return [TableRows(row["name"], row["living"], row["dead"], bool(row["autovacuum"])) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class TableSize:
+    """A table, how many rows it holds, and how many bytes it takes with its indexes; None where nobody can tell."""
+
+    name: str
+    rows: Count
+    size: int | None
+
+
+def sizes(session: Session, schema: str) -> list[TableSize]:
+    """Every table of `queued`. PostgreSQL's rows are its own estimate; SQLite's are counted as far as to the cap."""
+    rows = session.all("doctor.tables", schema=schema)
+    if session.dialect == "postgresql":
+        return [TableSize(row["name"], Count(row["living"]), row["bytes"]) for row in rows]
+    counted = {row["name"]: row["n"] for row in session.all("doctor.rows", cap=COUNT_CAP + 1)}
+    return [TableSize(row["name"], Count.of(counted.get(row["name"], 0)), row["bytes"]) for row in rows]
 
 
 def orphans(session: Session) -> tuple[Count, int]:

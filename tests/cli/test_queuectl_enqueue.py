@@ -1,0 +1,73 @@
+"""queuectl jobs enqueue and queues clear: work that an operator puts in and takes out."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from cli.conftest import Hand, Program, job, states
+from queued.domain.limits import Limit
+from queued.storage.store import Store
+
+
+def test_a_job_is_stored_by_its_name(ctl: Program, store: Store, worker: Hand) -> None:
+    told = ctl(
+        "jobs", "enqueue", "app.resize", "--args", '[17, {"size": "large"}]', "--queue", "images", "--priority", "-5"
+    )
+    assert told.status == 0
+    assert told.out.endswith(": app.resize in queue images\n")
+    (found,) = worker.claim()
+    assert (found.class_name, found.queue, found.priority) == ("app.resize", "images", -5)
+    assert found.arguments == '{"args":[17],"kwargs":{"size":"large"}}'
+    assert [deed["action"] for deed in ctl("audit", "--json").json["actions"]] == ["jobs enqueue"]
+
+
+def test_it_can_be_stored_for_later(ctl: Program, store: Store) -> None:
+    soon = ctl("jobs", "enqueue", "app.a", "--in", "10m", "--json").json["id"]
+    then = ctl("jobs", "enqueue", "app.b", "--at", "2099-01-31T08:00", "--json").json["id"]
+    assert states(ctl) == {soon: "scheduled", then: "scheduled"}
+    shown = {one["id"]: one["run_at"] for one in ctl("jobs", "list", "--json").json["jobs"]}
+    assert shown[then] == "2099-01-31T08:00:00Z"
+    due = datetime.fromisoformat(shown[soon].replace("Z", "+00:00")) - datetime.now(timezone.utc)
+    assert timedelta(minutes=8) < due < timedelta(minutes=11)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["--args", "{"], 78, "--args: is not JSON"),
+        (["--at", "2h"], 2, "use --in"),
+        (["--in", "1h", "--at", "2026-01-31"], 2, "not allowed with"),
+        (["--priority", "99999999999"], 2, "is no whole number"),
+        (["--priority", "x"], 2, "is no whole number"),
+    ],
+)
+def test_what_cannot_be_stored_is_told(ctl: Program, words: list[str], status: int, said: str) -> None:
+    told = ctl("jobs", "enqueue", "app.a", *words)
+    assert told.status == status
+    assert said in told.err
+    assert states(ctl) == {}
+
+
+def test_a_queue_is_cleared_of_what_waits_and_of_nothing_else(ctl: Program, store: Store, worker: Hand) -> None:
+    failed, running = store.enqueue([job(queue="mail"), job(queue="mail", limits=(Limit("k", 1),))])
+    worker.fail(failed)
+    (claimed,) = worker.claim()
+    assert claimed.id == running
+    waiting = store.enqueue(
+        [job(queue="mail"), job(queue="mail", wait=600.0), job(queue="mail", limits=(Limit("k", 1),))]
+    )
+    (other,) = store.enqueue([job(queue="mail2")])
+    asked = ctl("queues", "clear", "mail")
+    assert asked.status == 1
+    assert "matching: 3 jobs; give --yes to clear them" in asked.err
+    assert ctl("queues", "clear", "mail", "--dry-run", "--json").json["would"] == waiting
+    assert ctl("queues", "clear", "mail", "--yes").status == 0
+    assert states(ctl) == {
+        failed: "failed", running: "running", other: "ready", **dict.fromkeys(waiting, "discarded"),
+    }  # fmt: skip
+    assert [(deed["action"], deed["target"], deed["count"]) for deed in ctl("audit", "--json").json["actions"]] == [
+        ("queues clear", "queue:mail", 3)
+    ]
+    assert ctl("queues", "clear", "none", "--yes").out == "no job matches\n"
