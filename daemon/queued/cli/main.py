@@ -24,6 +24,13 @@ from queued.domain.errors import ConfigurationError, QueuedError
 DAEMON_COMMANDS = ("start", "check", "migrate")
 
 
+#: The commands of `queuectl` in the order of its help; each is a module beside this one.
+COMMANDS: tuple[str, ...] = (
+    *("status", "doctor", "jobs", "errors", "queues", "locks", "batches", "recurring", "processes", "heartbeat"),
+    *("stats", "audit", "db", "config", "completion"),
+)
+
+
 def queued(argv: Sequence[str] | None = None) -> int:
     """Run `queued`; the exit code. Usage errors and --help leave by SystemExit, as argparse does it."""
     words = list(sys.argv[1:] if argv is None else argv)
@@ -38,7 +45,8 @@ def queued(argv: Sequence[str] | None = None) -> int:
 
 def queuectl(argv: Sequence[str] | None = None) -> int:
     """Run `queuectl`; the exit code. Usage errors and --help leave by SystemExit."""
-    return _run("queuectl", queuectl_parser, argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    return _run("queuectl", lambda: queuectl_parser(words[0] if words else None), words)
 
 
 def module(argv: Sequence[str] | None = None) -> int:
@@ -62,47 +70,17 @@ def queued_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def queuectl_parser() -> argparse.ArgumentParser:
-    """The command line of `queuectl`."""
-    from queued.cli import (
-        audit,
-        batches,
-        config,
-        db,
-        doctor,
-        errors,
-        heartbeat,
-        jobs,
-        locks,
-        processes,
-        queues,
-        recurring,
-        stats,
-        status,
-    )
+def queuectl_parser(word: str | None = None) -> argparse.ArgumentParser:
+    """The command line of `queuectl`; of only one of its commands, if `word` is one: the modules of the others are not loaded."""
+    from importlib import import_module
 
     common = database_options()
     parser = _program(
         "queuectl", "Look at background jobs and act on them, whether or not a daemon runs.", database_options()
     )
     commands = subcommands(parser)
-    for noun in (
-        status,
-        doctor,
-        jobs,
-        errors,
-        queues,
-        locks,
-        batches,
-        recurring,
-        processes,
-        heartbeat,
-        stats,
-        audit,
-        db,
-        config,
-    ):
-        noun.add(commands, common)
+    for noun in (word,) if word in COMMANDS else COMMANDS:
+        import_module(f"queued.cli.{noun}").add(commands, common)
     return parser
 
 
