@@ -32,10 +32,12 @@ run: $(VENV)/daemon.stamp $(EXAMPLE_VENV)/installed.stamp ## Run the example; ON
 	@exec $(VENV)/bin/python $(EXAMPLE)/run.py $(if $(filter-out 0,$(ONCE)),--once) $(if $(PHOTOS),--pictures "$$PHOTOS") $(if $(PORT),--port $(PORT))
 
 .PHONY: test
-test: $(VENV)/test.stamp ## Run the tests; PYTEST_ARGS='-k name' chooses
+test: $(VENV)/test.stamp ## Run the tests; PYTEST_ARGS='-k name' chooses, PYTEST_ARGS=-n0 runs one at a time
 	@PG_BIN=$$(PG_BIN='$(PG_BIN)' $(VENV)/bin/python scripts/get_postgresql.py)
 	export PG_BIN
-	exec $(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+	# The tests start a thousand interpreters: each would compile the whole package anew.
+	unset PYTHONDONTWRITEBYTECODE
+	exec $(VENV)/bin/python -m pytest -n auto --dist loadgroup $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(VENV)/lint.stamp ## Check style, types and the direction of imports

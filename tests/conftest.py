@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 pytest_plugins = ["fixtures.postgresql", "fixtures.sqlite", "fixtures.ledger", "fixtures.daemon"]
@@ -12,3 +14,14 @@ def database_url(request: pytest.FixtureRequest) -> str:
     """The URL of a fresh, empty database, once on SQLite and once on PostgreSQL: the same test must hold on both."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """How many processes `-n auto` is: half as many again as there are processors, for half of a test's time is waiting.
+
+    With more, the tests that take the time measure each other. `PYTEST_XDIST_AUTO_NUM_WORKERS` overrules it.
+    """
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    return max(2, min(8, len(os.sched_getaffinity(0)) * 3 // 2))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 
 import pytest
 
@@ -24,7 +25,7 @@ def stream() -> io.StringIO:
 def lines(stream: io.StringIO) -> Iterator[Lines]:
     """The lines so far, without their times."""
     end = log.configure("info", stream)
-    yield lambda: [line[24:] for line in stream.getvalue().splitlines()]
+    yield lambda: [line[30:] for line in stream.getvalue().splitlines()]
     end()
 
 
@@ -36,9 +37,11 @@ def test_a_start_names_kind_pid_hostname_and_settings(lines: Lines) -> None:
     ]
 
 
-def test_each_line_begins_with_the_local_time(lines: Lines, stream: io.StringIO) -> None:
+def test_each_line_begins_with_the_local_time_and_its_distance_from_utc(lines: Lines, stream: io.StringIO) -> None:
     emit("reloading")
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} INFO  supervisor Reloading\n", stream.getvalue())
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d INFO  supervisor Reloading\n", stream.getvalue()
+    )
     assert lines()
 
 
@@ -120,3 +123,43 @@ def test_a_log_that_nobody_reads_stops_nothing() -> None:
     closed.close()
     emit("reloading")
     end()
+
+
+def test_runs_that_are_left_out_refused_and_held_back_say_why(lines: Lines) -> None:
+    run_at = datetime(2026, 11, 22, 5, tzinfo=timezone.utc)
+    emit("recurring_skipped", process="s", key="report", run_at=run_at, message="an enqueue callback said no")
+    emit("recurring_failed", process="s", key="report", run_at=run_at, message="KeyError: 'x'")
+    emit("recurring_held", process="s", key="report", run_at=run_at, reason="it hangs", seconds=4.0)
+    emit("recurring_unknown", process="s", key="report", class_name="jobs.reprot")
+    emit("recurring_callback_failed", process="s", key="report", reason="killed by SIGKILL")
+    emit(
+        "recurring_enqueued",
+        process="s",
+        key="report",
+        run_at=run_at,
+        job_id=7,
+        class_name="j",
+        manual=False,
+        discarded=True,
+    )
+    emit("programs_ready", process="application-1", pid=5, python="3.11.2")
+    assert lines() == [
+        "INFO  s report of 2026-11-22 05:00:00 UTC left out: an enqueue callback said no",
+        "ERROR s report of 2026-11-22 05:00:00 UTC could not be enqueued: KeyError: 'x'",
+        "WARN  s report of 2026-11-22 05:00:00 UTC is held back, tried again in 4 s: it hangs",
+        "WARN  s report: the application has no job jobs.reprot; it is enqueued without limits and callbacks, "
+        "for another that may have it",
+        "ERROR s report is enqueued; the process of its after_enqueue callbacks: killed by SIGKILL",
+        "INFO  s job=7 j enqueued for report (due 2026-11-22 05:00:00 UTC), and discarded by its limit",
+        "INFO  application-1 No application is configured: the workers run the programs of shell: tasks and leave all other jobs "
+        "(pid: 5)",
+    ]
+
+
+def test_an_application_that_is_slow_to_load_is_told_with_the_seconds_and_a_hint(lines: Lines) -> None:
+    emit("actor_slow", key="application-1", kind="application", reason="", seconds=10)
+    emit("actor_slow", key="worker-2", kind="worker", reason="", seconds=70)
+    application, worker = lines()
+    assert "application-1 is still loading the application after 10 s" in application
+    assert "import" in application
+    assert worker.endswith("worker-2 is still starting after 70 s")

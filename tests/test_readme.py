@@ -47,7 +47,7 @@ def test_the_first_job_runs_as_the_readme_says(tmp_path: Path) -> None:
     def queuectl(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = ["queuectl", *arguments]
         return subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=30, check=False
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
         )
 
     with log.open("wb") as file:
@@ -57,7 +57,7 @@ def test_the_first_job_runs_as_the_readme_says(tmp_path: Path) -> None:
             ["sh", "-eu", "-c", script], cwd=tmp_path, env=environment, stdout=file, stderr=file, start_new_session=True
         )
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while "Hello, world!" not in log.read_text():
             assert shell.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
@@ -72,10 +72,10 @@ def test_the_first_job_runs_as_the_readme_says(tmp_path: Path) -> None:
     finally:
         os.killpg(shell.pid, signal.SIGTERM)
         try:
-            shell.wait(20)
+            shell.wait(60)
         except subprocess.TimeoutExpired:
             os.killpg(shell.pid, signal.SIGKILL)
-            shell.wait(20)
+            shell.wait(60)
             raise
 
 
@@ -110,7 +110,7 @@ def test_the_limits_work_as_the_readme_says(tmp_path: Path) -> None:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("QUEUED_")}
     environment = {**inherited, "PATH": f"{COMMANDS}{os.pathsep}{os.environ['PATH']}", "XDG_RUNTIME_DIR": str(tmp_path)}
     log = tmp_path / "log"
-    subprocess.run(["queued", "migrate"], cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=30)
+    subprocess.run(["queued", "migrate"], cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=60)
     shown = subprocess.run(
         ["sh", "-eu", "-c", block("sh", heading)],
         cwd=tmp_path, env=environment, check=True, capture_output=True, text=True, timeout=60,
@@ -121,14 +121,14 @@ def test_the_limits_work_as_the_readme_says(tmp_path: Path) -> None:
     with log.open("wb") as file:
         daemon = subprocess.Popen(["queued", "start"], cwd=tmp_path, env=environment, stdout=file, stderr=file)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while log.read_text().count("booked") < 4:
             assert daemon.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.05)
     finally:
         daemon.terminate()
-        daemon.wait(20)
+        daemon.wait(60)
     said = re.findall(r"booked (\d+) for ada", log.read_text())
     assert said == ["10", "20", "30"]
 
@@ -141,7 +141,7 @@ def test_a_batch_works_as_the_readme_says(tmp_path: Path) -> None:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("QUEUED_")}
     environment = {**inherited, "PATH": f"{COMMANDS}{os.pathsep}{os.environ['PATH']}", "XDG_RUNTIME_DIR": str(tmp_path)}
     log = tmp_path / "log"
-    subprocess.run(["queued", "migrate"], cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=30)
+    subprocess.run(["queued", "migrate"], cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=60)
     shown = subprocess.run(
         ["sh", "-eu", "-c", block("sh", heading)],
         cwd=tmp_path, env=environment, check=True, capture_output=True, text=True, timeout=60,
@@ -151,14 +151,14 @@ def test_a_batch_works_as_the_readme_says(tmp_path: Path) -> None:
     with log.open("wb") as file:
         daemon = subprocess.Popen(["queued", "start"], cwd=tmp_path, env=environment, stdout=file, stderr=file)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while "May: 2 of 3 invoices, 1 failed" not in log.read_text():
             assert daemon.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.05)
     finally:
         daemon.terminate()
-        daemon.wait(20)
+        daemon.wait(60)
 
 
 def test_the_job_that_is_resumed_does_nothing_twice() -> None:

@@ -1,9 +1,9 @@
 """The words of the log: what each event of `queued.telemetry` looks like to an operator. Nobody else words an event.
 
-    2026-11-22 11:00:00.123 INFO  worker-3f0a9c417d52 Started Worker (pid: 71, hostname: db1, queues: *, threads: 3)
+    2026-11-22 11:00:00.123+01:00 INFO  worker-3f0a9c417d52 Started Worker (pid: 71, hostname: db1, queues: *, threads: 3)
 
-One event is one line, or one for each line of its text. Times are local, as the rest of the host's logs are. `LINES` is
-the table of events; an event that is not in it is written as it is, so that nothing that was told is lost.
+One event is one line, or one for each line of its text. Times are local, as the rest of the host's logs are, with
+their distance from UTC. `LINES` is the table of events; one that is not in it is written as it is, so that nothing is lost.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
@@ -80,6 +79,15 @@ def _fatal(data: Mapping[str, Any]) -> str:
         else "find the cause above, then reload or restart queued"
     )
     return f"{data['key']} is FATAL: {data['reason']}. It is not started again; {remedy}"
+
+
+def _slow(data: Mapping[str, Any]) -> str:
+    if data["kind"] == "application":
+        return (
+            f"{data['key']} is still loading the application after {data['seconds']} s; its workers wait for it. "
+            "Does a module of `import:` wait for something while it is imported?"
+        )
+    return f"{data['key']} is still starting after {data['seconds']} s"
 
 
 def _recovered(data: Mapping[str, Any]) -> str:
@@ -187,7 +195,7 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
     "actor_died": ("warning", _retry),
     "actor_fatal": ("error", _fatal),
     "actor_still_fatal": ("error", _fatal),
-    "actor_slow": ("warning", "{key} is still starting"),
+    "actor_slow": ("warning", _slow),
     "actor_silent": ("error", "{key} has not moved for {seconds:g} s; killing it"),
     "stop_exceeded": ("warning", "{key} did not stop in time; killing it"),
     "stopping": ("info", lambda data: "Stopping at once" if data.get("immediate") else "Stopping"),
@@ -202,6 +210,10 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
     "reload_failed": ("error", "Not reloaded, everything runs on as before: {reason}"),
     # application and runners
     "application_loaded": ("info", "Loaded the application (pid: {pid}, Python {python}, kinds of job: {jobs})"),
+    "programs_ready": (
+        "info",
+        "No application is configured: the workers run the programs of shell: tasks and leave all other jobs (pid: {pid})",
+    ),
     "application_without_jobs": ("warning", "The application defines no jobs: is app.import right?"),
     "application_failed": ("error", lambda data: f"The application does not load: {_error(data['error'])}"),
     "hook_failed": ("error", lambda data: f"Hook {data['hook']}: {_error(data['error'])}"),
@@ -222,12 +234,28 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
         lambda data: (
             f"job={data['job_id']} {data['class_name']} enqueued for {data['key']}"
             f" ({'asked for' if data['manual'] else 'due'} {_moment(data['run_at'])})"
+            f"{', and discarded by its limit' if data.get('discarded') else ''}"
         ),
     ),
     "recurring_skipped": (
         "info",
-        lambda data: f"{data['key']} of {_moment(data['run_at'])} left out: job={data['job_id']} of the run before goes on",
+        lambda data: f"{data['key']} of {_moment(data['run_at'])} left out: {data['message']}",
     ),
+    "recurring_failed": (
+        "error",
+        lambda data: f"{data['key']} of {_moment(data['run_at'])} could not be enqueued: {data['message']}",
+    ),
+    "recurring_held": (
+        "warning",
+        lambda data: (
+            f"{data['key']} of {_moment(data['run_at'])} is held back, tried again in {data['seconds']:g} s: {data['reason']}"
+        ),
+    ),
+    "recurring_unknown": (
+        "warning",
+        "{key}: the application has no job {class_name}; it is enqueued without limits and callbacks, for another that may have it",
+    ),
+    "recurring_callback_failed": ("error", "{key} is enqueued; the process of its after_enqueue callbacks: {reason}"),
     "recurring_missed": ("warning", "{key}: runs missed and left out, as its policy has it: {count}"),
     "recurring_broken": ("error", "{key} cannot be run until it is corrected: {problem}"),
     "chore_done": ("info", "{key}: {message}"),
@@ -235,7 +263,7 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
     "heartbeat": ("info", lambda data: f"[HEARTBEAT] {json.dumps(data['heartbeat'])}"),
     "recurring_waiting": (
         "warning",
-        lambda data: f"Held back until the application says which queue is theirs: {', '.join(data['keys'])}",
+        lambda data: f"Held back until the application is loaded: {', '.join(data['keys'])}",
     ),
     # jobs
     "dispatched": ("debug", lambda data: f"Made {_jobs(data['count'])} ready"),
@@ -319,8 +347,7 @@ def configure(level: str = "info", stream: TextIO | None = None) -> Callable[[],
         chosen, text = word(name, data)
         if LEVELS[chosen] < least:
             return
-        now = time.time()
-        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now)) + f".{int(now * 1000) % 1000:03d}"
+        moment = datetime.now().astimezone().isoformat(" ", "milliseconds")
         head = f"{moment} {NAMES[chosen]:<5} {data.get('process') or 'supervisor'}"
         lines = [f"{head} {printable(line)}\n" for line in text.splitlines() or [""]]
         try:

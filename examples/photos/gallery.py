@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from contact_sheet import SHEET
+from feed import FEED
 from variants import DESCRIPTION, replace
 
 PAGE = """<!doctype html>
@@ -23,7 +25,7 @@ PAGE = """<!doctype html>
   figcaption {{ align-items: center; display: flex; gap: .5rem; margin-top: .25rem }}
   figcaption img {{ aspect-ratio: 1; border-radius: .25rem; width: 2rem }}
 </style>
-<h1>{count} pictures</h1>
+{links}<h1>{count} pictures</h1>
 <main>
 {figures}
 </main>
@@ -36,10 +38,19 @@ FIGURE = """<figure>
 </figure>"""
 
 
+#: What the page links to once it is there.
+LINKS = {
+    FEED: f'<link rel="alternate" type="application/atom+xml" href="{FEED}">\n',
+    SHEET: f'<p><a href="{SHEET}">All of them on one sheet</a></p>\n',
+}
+
+
 def render(site: Path) -> int:
     """Write `site/index.html` with every picture that is complete, and say how many those are."""
     figures = [figure(path.parent) for path in sorted(site.glob(f"pictures/*/{DESCRIPTION}"))]
-    replace(site / "index.html", PAGE.format(count=len(figures), figures="\n".join(figures)).encode())
+    links = "".join(LINKS[file] for file in LINKS if (site / file).exists())
+    page = PAGE.format(count=len(figures), links=links, figures="\n".join(figures))
+    replace(site / "index.html", page.encode())
     return len(figures)
 
 

@@ -18,6 +18,7 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
@@ -93,10 +94,12 @@ def summarise(folder: Folder, seconds: float) -> int:
     """Say what was done and where it is; give the number of pictures that failed."""
     finished, failed = folder.jobs("finished"), folder.jobs("failed")
     retried = sum(job["attempt"] > 1 for job in finished + failed)
-    made = sum(job["queue"] == "pictures" for job in finished)
+    counts = Counter(job["class"].rpartition(".")[2] for job in finished)
+    made = counts.pop("process", 0)
+    others = ", ".join(f"{name}: {count}" for name, count in sorted(counts.items()))
     page = folder.site / "index.html"
     print(f"""
-Jobs done     {len(finished)}  (pictures with 3 variants each: {made}; renderings of the page: {len(finished) - made})
+Jobs done     {len(finished)}  (pictures with 3 variants each: {made}; {others})
 Jobs failed   {len(failed)}
 Jobs retried  {retried}
 Time          {seconds:.1f} s

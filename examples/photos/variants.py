@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -69,11 +70,24 @@ def open_upright(source: Path) -> Image.Image:
     return picture
 
 
-def encode(picture: Image.Image) -> bytes:
-    """The picture as a progressive JPEG, without the EXIF data of the original: it may tell where somebody lives."""
+def forget_missing(site: Path) -> list[str]:
+    """Remove the variants of pictures whose originals are gone, and name those originals."""
+    gone = {}
+    for path in site.glob(f"pictures/*/{DESCRIPTION}"):
+        source = Path(json.loads(path.read_text())["source"])
+        # A folder that is gone as a whole may be a disk that is not mounted: nothing is forgotten for that.
+        if source.parent.is_dir() and not source.exists():
+            gone[path.parent] = source
+    for directory in gone:
+        shutil.rmtree(directory)
+    return sorted(str(source) for source in gone.values())
+
+
+def encode(picture: Image.Image, format: str = "JPEG") -> bytes:
+    """The picture without the EXIF data of the original, for that may tell where somebody lives; a JPEG is progressive."""
     with tempfile.SpooledTemporaryFile(max_size=16 << 20) as file:
         profile = picture.info.get("icc_profile")
-        picture.save(file, "JPEG", quality=QUALITY, progressive=True, optimize=True, icc_profile=profile)
+        picture.save(file, format, quality=QUALITY, progressive=True, optimize=True, icc_profile=profile)
         file.seek(0)
         return file.read()
 

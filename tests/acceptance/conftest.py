@@ -24,11 +24,13 @@ COMBINATIONS = [f"{database}-{mode}" for database in ("sqlite", "postgresql") fo
 Serve = Callable[..., Service]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each test of this folder a minute: what takes longer hangs."""
+    """Keep the tests that share a daemon in one process of a run by pytest-xdist: each process would start its own."""
     for item in items:
-        if Path(__file__).parent in item.path.parents and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(60))
+        callspec = getattr(item, "callspec", None)
+        if callspec is not None and "service" in callspec.params and Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{callspec.params['service']}"))
 
 
 @pytest.fixture(scope="session")

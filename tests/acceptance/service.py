@@ -21,7 +21,7 @@ from queued.storage.store import Store, open_store
 
 APPS = Path(__file__).parent / "apps"
 #: Seconds to wait for what should take a moment, on a machine that has much else to do.
-PATIENCE = 20.0
+PATIENCE = 60.0
 ENDED = frozenset({"finished", "failed", "discarded", "cancelled"})
 
 

@@ -43,7 +43,7 @@ class Reader(threading.Thread):
 
     def stop(self) -> None:
         self._going = False
-        self.join(20)
+        self.join(60)
 
 
 def test_eight_writers_four_workers_and_a_reader_share_one_file(
@@ -68,7 +68,7 @@ def test_eight_writers_four_workers_and_a_reader_share_one_file(
         assert max(one.took for one in each) < BUSY_TIMEOUT
         assert len(each) > 20
     ids = [one.id for each in enqueued for one in each if one.id is not None]
-    service.wait_all(ids, timeout=40)
+    service.wait_all(ids)
     starts = service.ledger.jobs("start")
     assert set(starts) == set(ids)
     assert set(starts.values()) == {1}

@@ -14,6 +14,9 @@ from fixtures.daemon import registered
 from queued.processes.supervisor import ONE_REQUEST
 
 SETTINGS = {"settings": {"interrupt_grace": 0.3}}
+#: Seconds. Less than what has to be waited for where a promise is broken: a job of a minute, or the 25 s after which a
+#: silent process is taken for dead; more than a machine with much else to do may lose meanwhile.
+AT_ONCE = 20.0
 ALONE = [{"threads": 1, "polling_interval": 0.1}]
 
 
@@ -46,7 +49,7 @@ def test_a_segmentation_fault_is_the_jobs_own_and_named(service: Service, work: 
 
 
 def test_a_killed_runner_costs_the_running_job_one_attempt(service: Service, work: ModuleType) -> None:
-    [job] = service.enqueue(work.note.bind(seconds=0.5))
+    [job] = service.enqueue(work.stubborn_at_first.bind())
     kill(service.started(job))
     found = service.wait(job)
     assert found.attempt == 2
@@ -76,13 +79,13 @@ def test_a_job_that_never_ends_is_stopped_by_its_timeout(service: Service, work:
         assert found.failure is not None
         assert found.failure.error_class == "queued.JobTimedOut"
         [started], [broken] = service.ledger.starts(job), service.ledger.entries("broken", job)
-        assert 0.45 <= broken["at"] - started["at"] < 1.5
+        assert 0.45 <= broken["at"] - started["at"] < 5.0
 
 
 def test_a_job_that_hangs_in_c_is_killed_and_its_neighbours_go_back_without_blame(
     service: Service, work: ModuleType
 ) -> None:
-    hanging, neighbour = service.enqueue(work.stuck_in_c.bind(), work.note.bind(seconds=1.2))
+    hanging, neighbour = service.enqueue(work.stuck_in_c.bind(), work.stubborn_at_first.bind())
     runner = service.started(neighbour)
     assert service.started(hanging) == runner
     found = service.wait(hanging, "failed")
@@ -108,7 +111,7 @@ def test_a_running_job_that_heeds_is_cancelled_by_an_operator(service: Service, 
 
 
 def test_a_running_job_that_does_not_heed_is_cancelled_with_its_process(service: Service, work: ModuleType) -> None:
-    job, neighbour = service.enqueue(work.stubborn.bind(), work.note.bind(seconds=1.5))
+    job, neighbour = service.enqueue(work.stubborn.bind(), work.stubborn_at_first.bind())
     runner = service.started(job)
     assert service.started(neighbour) == runner
     assert service.daemon.queuectl("jobs", "cancel", str(job)).returncode == 0
@@ -139,13 +142,13 @@ def test_a_killed_worker_is_replaced_at_once_and_only_what_ran_is_blamed(
 ) -> None:
     service = serve(url_of(request, combination), mode="fork", workers=ALONE)
     service.wait_all(service.enqueue(*[work.note.bind() for _ in range(30)]))  # so that it takes some in advance
-    running, *waiting = service.enqueue(work.note.bind(seconds=1.0), *[work.note.bind() for _ in range(8)])
+    running, *waiting = service.enqueue(work.stubborn_at_first.bind(), *[work.note.bind() for _ in range(8)])
     runner = service.started(running)
     [worker] = service.processes()
     kill(service.processes()[worker])
     killed = time.monotonic()
     service.wait_all([running, *waiting])
-    assert time.monotonic() - killed < 8
+    assert time.monotonic() - killed < AT_ONCE
     found = service.job(running)
     assert [attempt.error_class for attempt in found.attempts] == ["queued.JobCrashed"]
     assert found.attempts[0].process_name == worker
@@ -170,7 +173,7 @@ def test_after_the_death_of_the_supervisor_the_next_one_recovers_at_once(
     orphans = service.daemon.processes()
     service.daemon.kill()
     service.daemon.start()
-    service.wait_all([running, *waiting], timeout=15)
+    service.wait_all([running, *waiting])
     # In fork mode the workers outlive their supervisor for a moment, and stop in order: then nothing has crashed.
     found = service.job(running)
     assert {attempt.error_class for attempt in found.attempts} <= {"queued.JobCrashed"}
@@ -214,7 +217,7 @@ def test_a_job_that_ignores_term_goes_back_to_ready_without_blame_and_runs_again
     service.started(heedful)
     began = time.monotonic()
     service.daemon.stop()
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < AT_ONCE
     for each in (job, heedful):
         found = service.job(each)
         assert (found.state, found.attempt, found.attempts) == ("ready", 1, ())
@@ -242,8 +245,8 @@ def test_an_immediate_stop_waits_for_nobody_and_loses_nothing(
         service.daemon.wait_for_log("Stopping")
         time.sleep(ONE_REQUEST)  # nearer to each other two TERM are one
         service.daemon.signal(signal.SIGTERM)
-    service.daemon.wait(15)
-    assert time.monotonic() - began < 6
+    service.daemon.wait()
+    assert time.monotonic() - began < AT_ONCE
     assert service.daemon.processes() == []
     for job in ids:
         found = service.job(job)

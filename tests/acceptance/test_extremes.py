@@ -35,7 +35,7 @@ def new(name: str, *args: object) -> NewJob:
     return NewJob(f"jobs.{name}", json.dumps({"args": args, "kwargs": {}}))
 
 
-def run(daemon: Daemon, jobs: list[NewJob], patience: float = 30.0) -> list[str]:
+def run(daemon: Daemon, jobs: list[NewJob], patience: float = 60.0) -> list[str]:
     """Store the jobs in one transaction and wait until they have ended; their states."""
     store = open_store(daemon.url)
     try:

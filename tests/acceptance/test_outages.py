@@ -37,12 +37,12 @@ def test_a_restart_of_the_database_under_load_loses_nothing(
             postgresql_server.restart(how, pause)
             back = time.monotonic()
             service.ledger.wait_for("end", ended + 30)
-            assert time.monotonic() - back < 8, "the daemon took long to go on"
+            assert time.monotonic() - back < 20, "the daemon took long to go on"
         enqueued = producer.stop()
     service.close()
     ids = [*long, *(one.id for one in enqueued if one.id is not None)]
     assert len(ids) > 60
-    service.wait_all(ids, timeout=30)
+    service.wait_all(ids)
     starts, ends = service.ledger.jobs("start"), service.ledger.jobs("end")
     assert all(ends[job] >= 1 for job in ids)
     # A crash of the server may undo a claim that was not yet on disk: such a job runs again. An orderly restart undoes nothing.
@@ -72,7 +72,7 @@ def test_a_stop_while_the_database_is_away_ends_in_time_and_loses_no_end(
         service.ledger.wait_for("end", 1, job)
         began = time.monotonic()
         service.daemon.stop()
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 20
         assert service.daemon.processes() == []
     finally:
         postgresql_server.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -13,7 +14,18 @@ import pytest
 from acceptance.conftest import COMBINATIONS, Serve
 from acceptance.service import Service
 
-SOON = 0.5
+#: Seconds in which a job is noticed, and how often a machine with other things to do may be later than that.
+SOON, TRIES = 0.5, 4
+
+
+def soon(measure: Callable[[], float], limit: float = SOON) -> None:
+    """Measure until it was soon enough. What nobody is woken for is late each time: polling comes after half a minute."""
+    late = []
+    for _ in range(TRIES):
+        late.append(measure())
+        if late[-1] < limit:
+            return
+    raise AssertionError(f"late by {late} s, and should be by {limit:g} s at most")
 
 
 def url_of(request: pytest.FixtureRequest, combination: str) -> str:
@@ -31,38 +43,53 @@ def test_a_wake_brings_a_job_to_a_worker_that_hardly_polls(
         workers=[{"threads": 2, "polling_interval": 30}],
         dispatchers=[{"polling_interval": 30}],
     )
-    # Ready at once.
-    delays = []
-    for pause in (0.0, 0.1, 0.4, 0.0):
-        time.sleep(pause)
+
+    def ready() -> float:
         began = time.monotonic()
         [job] = service.enqueue(work.note.bind())
-        delays.append(service.ledger.wait_for("start", 1, job)[0]["at"] - began)
-    assert max(delays) < SOON, delays
-    # Enqueued by a job: its own worker has rung the bell, and does not hear it.
-    [parent] = service.enqueue(work.parent.bind(2))
-    [told] = service.ledger.wait_for("enqueued", 1, parent)
-    for child in told["children"]:
-        assert service.ledger.wait_for("start", 1, child)[0]["at"] - told["at"] < SOON
-    [parent] = service.enqueue(work.parent_at_finish.bind(False))
-    end = service.ledger.wait_for("end", 1, parent)[0]["at"]
-    [child] = service.until(
-        lambda: [entry for entry in service.ledger.starts() if entry.get("label") == f"after {parent}"], "the child"
-    )
-    assert child["at"] - end < SOON
-    # Delayed, and tried again: the dispatcher is told.
-    began = time.monotonic()
-    [job] = service.enqueue(work.note.set(wait=0.4).bind())
-    assert 0.4 <= service.ledger.wait_for("start", 1, job)[0]["at"] - began < 0.4 + SOON
-    [job] = service.enqueue(work.fail_until.bind(3))
-    starts = service.ledger.wait_for("start", 3, job)
-    assert starts[2]["at"] - starts[0]["at"] < 2 * SOON
-    # Given back by an operator.
-    [job] = service.enqueue(work.fail.bind())
-    service.wait(job, "failed")
-    assert service.daemon.queuectl("jobs", "retry", str(job)).returncode == 0
-    retried = time.monotonic()
-    assert service.ledger.wait_for("start", 2, job)[1]["at"] < retried + SOON
+        return service.ledger.wait_for("start", 1, job)[0]["at"] - began
+
+    for pause in (0.0, 0.1, 0.4, 0.0):
+        time.sleep(pause)
+        soon(ready)
+
+    def by_a_job() -> float:
+        """Its own worker has rung the bell, and does not hear it."""
+        [parent] = service.enqueue(work.parent.bind(2))
+        [told] = service.ledger.wait_for("enqueued", 1, parent)
+        return max(service.ledger.wait_for("start", 1, child)[0]["at"] for child in told["children"]) - told["at"]
+
+    def by_a_job_at_its_end() -> float:
+        [parent] = service.enqueue(work.parent_at_finish.bind(False))
+        end = service.ledger.wait_for("end", 1, parent)[0]["at"]
+        [child] = service.until(
+            lambda: [entry for entry in service.ledger.starts() if entry.get("label") == f"after {parent}"], "the child"
+        )
+        return child["at"] - end
+
+    def delayed() -> float:
+        """The dispatcher is told."""
+        began = time.monotonic()
+        [job] = service.enqueue(work.note.set(wait=0.4).bind())
+        late = service.ledger.wait_for("start", 1, job)[0]["at"] - began - 0.4
+        assert late >= 0
+        return late
+
+    def tried_again() -> float:
+        """Twice, with a twentieth of a second between."""
+        [job] = service.enqueue(work.fail_until.bind(3))
+        starts = service.ledger.wait_for("start", 3, job)
+        return (starts[2]["at"] - starts[0]["at"]) / 2
+
+    def given_back_by_an_operator() -> float:
+        [job] = service.enqueue(work.fail.bind())
+        service.wait(job, "failed")
+        assert service.daemon.queuectl("jobs", "retry", str(job)).returncode == 0
+        retried = time.monotonic()
+        return service.ledger.wait_for("start", 2, job)[1]["at"] - retried
+
+    for measure in (by_a_job, by_a_job_at_its_end, delayed, tried_again, given_back_by_an_operator):
+        soon(measure)
 
 
 @pytest.mark.parametrize("combination", COMBINATIONS)
@@ -76,13 +103,17 @@ def test_polling_alone_finds_jobs_too(
         dispatchers=[{"polling_interval": 0.2}],
         database={"wake": False},
     )
-    for _ in range(4):
+
+    def started(wait: float) -> float:
         began = time.monotonic()
-        [job] = service.enqueue(work.note.bind())
-        assert service.ledger.wait_for("start", 1, job)[0]["at"] - began < 0.2 + SOON
-    began = time.monotonic()
-    [job] = service.enqueue(work.note.set(wait=0.3).bind())
-    assert 0.3 <= service.ledger.wait_for("start", 1, job)[0]["at"] - began < 0.3 + 2 * 0.2 + SOON
+        [job] = service.enqueue(work.note.set(wait=wait).bind() if wait else work.note.bind())
+        late = service.ledger.wait_for("start", 1, job)[0]["at"] - began - wait
+        assert late >= 0
+        return late
+
+    for _ in range(4):
+        soon(lambda: started(0.0), 0.2 + SOON)
+    soon(lambda: started(0.3), 2 * 0.2 + SOON)
 
 
 def test_an_idle_daemon_asks_next_to_nothing(serve: Serve, work: ModuleType, postgresql_url: str) -> None:
@@ -91,7 +122,7 @@ def test_an_idle_daemon_asks_next_to_nothing(serve: Serve, work: ModuleType, pos
     service.wait(job)
     service.close()
     # Backends tell their numbers late and in one go (idle ones after ten seconds), so a short look sees nothing or too much.
-    service.until(lambda: transactions_a_second(postgresql_url, 2.5) < 3, "the daemon to come to rest", timeout=20)
+    service.until(lambda: transactions_a_second(postgresql_url, 2.5) < 3, "the daemon to come to rest")
     used, began = processor_seconds(service), time.monotonic()
     assert transactions_a_second(postgresql_url, 12.0) < 3
     assert (processor_seconds(service) - used) / (time.monotonic() - began) < 0.02

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -95,23 +96,20 @@ def test_commands_and_programs_with_their_output_their_status_and_their_end(
     one.wait_for_log(rf"job={outcomes['good']['job']} stdout: out")
     one.wait_for_log(rf"job={outcomes['good']['job']} stderr: err")
     one.wait_for_log(rf"job={outcomes['bad']['job']} stderr: it broke")
-    one.wait_until(lambda: not sleepers(), "the end of what the program had started")
+    one.wait_until(lambda: not sleepers(one), "the end of what the program had started")
     assert one.stop() == 0
 
 
-def sleepers() -> list[str]:
-    """The sleeping programs of the task `slow` that are still there."""
-    from fixtures.daemon import running_processes
-
+def sleepers(daemon: Daemon) -> list[int]:
+    """The sleeping programs of the daemon's task `slow` that are still there."""
     found = []
-    for pid in running_processes():
+    for pid in daemon.processes():
         try:
-            with open(f"/proc/{pid}/cmdline", "rb") as file:
-                words = file.read().split(b"\0")
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
         if words[:2] in ([b"sleep", b"777"], [b"sleep", b"778"]):
-            found.append(str(pid))
+            found.append(pid)
     return found
 
 
@@ -121,9 +119,9 @@ def test_tasks_of_run_time_are_seen_edited_paused_and_gone_within_seconds(
     one = daemon(database_url, mode=mode, app=APP)
     call = ["recurring", "schedule", "ping", "--class", "jobs.report", "--args"]
     assert one.queuectl(*call, '["first"]', "every second").returncode == 0
-    one.wait_for_log("report first 0", timeout=8)
+    one.wait_for_log("report first 0", timeout=20)
     assert one.queuectl(*call, '["second"]', "every second").returncode == 0
-    one.wait_for_log("report second 0", timeout=8)
+    one.wait_for_log("report second 0", timeout=20)
     assert one.queuectl("recurring", "pause", "ping").returncode == 0
     before = one.json("recurring", "show", "ping")["runs"]
     time.sleep(2.5)

@@ -18,7 +18,7 @@ SETTINGS = {
 
 def test_a_unique_job_is_there_once_until_it_has_ended(service: Service, work: ModuleType, label: str) -> None:
     queued.configure(service.daemon.url)
-    first = work.once.enqueue(label, 0.5)
+    first = work.once.enqueue(label, 1.0)
     again = work.once.enqueue(label)
     assert (again.existing, again.id) == (True, first.id)
     assert service.started(first.id)
@@ -47,7 +47,7 @@ def test_until_start_a_job_may_enqueue_itself_anew(service: Service, work: Modul
 def test_a_job_that_could_not_start_in_time_is_discarded_and_says_why(
     service: Service, work: ModuleType, label: str
 ) -> None:
-    [intime] = service.enqueue(work.in_time.bind(label))
+    [intime] = service.enqueue(work.in_good_time.bind(label))
     service.wait(intime)
     assert service.daemon.queuectl("queues", "pause", "default").returncode == 0
     [late] = service.enqueue(work.in_time.bind(label))
@@ -60,9 +60,10 @@ def test_a_job_that_could_not_start_in_time_is_discarded_and_says_why(
 
 
 def test_no_more_start_in_a_period_than_the_rate_says(service: Service, work: ModuleType, label: str) -> None:
+    began = time.monotonic()
     jobs = service.enqueue(*[work.fetch.bind(label) for _ in range(6)])
     service.wait_all(jobs)
-    starts = sorted(entry["at"] for entry in service.ledger.entries("start") if entry["job"] in jobs)
-    # A turn is when a job becomes ready; how long its start takes from there may differ a little.
-    assert all(later - earlier > 0.5 for earlier, later in zip(starts, starts[2:], strict=False))
-    assert starts[-1] - starts[0] > 1.5
+    starts = sorted(entry["at"] - began for entry in service.ledger.entries("start") if entry["job"] in jobs)
+    # A turn is when a job becomes ready. How long its start takes from there differs, but none starts before its turn: two
+    # in the first second, two in the next. A hundredth for the database's clock, which is another one.
+    assert all(at > number // 2 - 0.01 for number, at in enumerate(starts)), starts

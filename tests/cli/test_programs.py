@@ -263,14 +263,14 @@ def test_ctrl_c_ends_a_command_without_a_traceback(tmp_path: Path) -> None:
     # It must have reached the database: SIGINT during the interpreter's own start is not the program's to answer.
     wait_for_open_file(waiting.pid, tmp_path / "q.sqlite3")
     waiting.send_signal(signal.SIGINT)
-    _, told = waiting.communicate(timeout=30)
+    _, told = waiting.communicate(timeout=60)
     holder.close()
     assert b"Traceback" not in told
     assert waiting.returncode == 130
 
 
 def wait_for_open_file(pid: int, path: Path) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         for descriptor in Path(f"/proc/{pid}/fd").iterdir():
             if os.path.realpath(descriptor) == str(path.resolve()):
@@ -333,7 +333,7 @@ def test_start_runs_until_term_and_ends_with_0(directory: Path) -> None:
         command("start", "--log-level", "info"), cwd=directory, env=variables, stderr=subprocess.PIPE, text=True
     )
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         kinds: set[str] = set()
         while kinds != {"supervisor", "dispatcher", "scheduler"} and time.monotonic() < deadline:
             assert daemon.poll() is None
@@ -341,7 +341,7 @@ def test_start_runs_until_term_and_ends_with_0(directory: Path) -> None:
             kinds = {entry["kind"] for entry in told.json["processes"]} if told.status == 0 else set()
         assert kinds == {"supervisor", "dispatcher", "scheduler"}
         daemon.terminate()
-        _, log = daemon.communicate(timeout=30)
+        _, log = daemon.communicate(timeout=60)
     finally:
         daemon.kill()
         daemon.wait()

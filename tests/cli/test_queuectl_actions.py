@@ -48,7 +48,7 @@ def wait_for_messages(bell: Any) -> list[tuple[str, str]]:
     import select
     import time
 
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     heard: list[tuple[str, str]] = []
     while not heard and time.monotonic() < deadline:
         descriptor = bell.fileno()
@@ -193,7 +193,7 @@ def test_a_job_that_a_worker_takes_meanwhile_is_on_one_side_only(store: Store, d
             acted = (operators.discard if action == "discard" else operators.cancel_waiting)(session, [job_id])
         ended.update(acted.done)
         refused.update(job_id for job_id, state in acted.refused.items() if state == "running")
-    thread.join(30)
+    thread.join(60)
     worker.store.close()
     assert not thread.is_alive()
     assert ended | refused == set(ids)
@@ -222,7 +222,7 @@ def test_a_cancel_waits_for_the_claim_that_is_under_way_and_then_asks_the_worker
         # On PostgreSQL the cancel has begun and waits for the row; on SQLite it waits for the file before it begins.
         started.wait(0.5)
         thread.join(0.3)
-    thread.join(30)
+    thread.join(60)
     other.close()
     assert [acted.interrupted for acted in told] == [[job_id]]
     worker.end(found)

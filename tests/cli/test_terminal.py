@@ -49,7 +49,7 @@ def on_terminal(*words: object, answer: str = "", leave_after: str = "", **varia
             process.send_signal(signal.SIGINT)
             leave_after = ""
     os.close(ours)
-    return process.wait(30), shown.decode().replace("\r\n", "\n")
+    return process.wait(60), shown.decode().replace("\r\n", "\n")
 
 
 def test_colour_is_on_and_can_be_turned_off(store: Store, database_url: str) -> None:

@@ -85,5 +85,18 @@ def test_the_environment_of_the_application_is_text_whatever_it_looks_like(files
 
 
 def test_a_host_without_workers_needs_no_application(files: Files) -> None:
-    loaded = files.load(DATABASE + "dispatchers: [{}]\napp: {path: /nowhere, import: a, python: b}\n")
-    assert loaded.settings.app == AppSettings("/nowhere", "b", ("a",))
+    without = DATABASE + "dispatchers: [{}]\napp: {path: /nowhere, import: a, python: b}\n"
+    loaded = files.load(without)
+    assert (loaded.settings.app, loaded.warnings) == (None, ())
+    (files.directory / "recurring.yml").write_text("report: {class: a.report, schedule: every day}\n")
+    loaded = files.load(without)
+    assert loaded.settings.app is None
+    assert (
+        "app: is not on this host (/nowhere, b), so its scheduler enqueues jobs without their limits"
+        in loaded.warnings[0]
+    )
+
+
+def test_a_scheduler_without_workers_has_the_application_where_it_is(files: Files) -> None:
+    loaded = files.load(DATABASE + "dispatchers: [{}]\napp: {path: /, import: a, python: /bin/sh}\n")
+    assert loaded.settings.app == AppSettings("/", "/bin/sh", ("a",))

@@ -172,10 +172,13 @@ def test_a_fatal_application_leaves_dispatchers_running_and_workers_waiting() ->
     assert story.states() == {"application-1": "FATAL", "dispatcher-1": "RUNNING", "worker-1": "STOPPED"}
 
 
-def test_a_slow_start_is_mentioned_every_minute() -> None:
+def test_a_slow_start_is_mentioned_after_ten_seconds_and_then_every_minute() -> None:
     story = Story(APPLICATION)
     story.tell(Tick())
-    assert story.said(Tick(), after=60.0) == ["actor_slow"]
+    assert story.said(Tick(), after=9.0) == []
+    assert story.said(Tick(), after=1.0) == ["actor_slow"]
+    assert story.said(Tick(), after=59.0) == []
+    assert story.said(Tick(), after=1.0) == ["actor_slow"]
     story.tell(Loaded("application-1"))
     assert story.said(Tick(), after=100.0) == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -57,6 +58,29 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, output
 
 
+def wait_for(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def queuectl(directory: Path, *arguments: str) -> str:
+    """What the operator of the running example is told."""
+    path = os.pathsep.join(filter(None, [str(ROOT / "daemon"), os.environ.get("PYTHONPATH")]))
+    where = ["--database", f"sqlite:///{directory / 'data/queued.sqlite3'}"]
+    told = subprocess.run(
+        [sys.executable, "-m", "queued", *arguments, *where],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    return told.stdout
+
+
 def variants(data: Path) -> list[Path]:
     return sorted(data.glob("site/*/pictures/*/*.jpg"))
 
@@ -66,13 +90,23 @@ def test_one_run_makes_every_variant_and_the_page_and_a_second_run_works_too(run
         status, output = finish(run("--once"))
         assert status == 0, output
         assert f"{len(PICTURES)}/{len(PICTURES)} pictures" in output
-        assert re.search(rf"Jobs done +{2 * len(PICTURES)} ", output), output
+        done = re.search(r"^Jobs done +(\d+)  \(pictures with 3 variants each: (\d+); (.*)\)$", output, re.MULTILINE)
+        assert done is not None, output
+        assert int(done[2]) == len(PICTURES)
+        # What the batch is followed by, once each; the page is made at least after the first picture and after the sheet.
+        others = {name: int(count) for name, count in re.findall(r"(\w+): (\d+)", done[3])}
+        assert (others["announce"], others["make_contact_sheet"]) == (1, 1)
+        assert 2 <= others["render_gallery"] <= len(PICTURES) + 1
+        assert int(done[1]) == int(done[2]) + sum(others.values())
         assert re.search(r"Jobs failed +0$", output, re.MULTILINE)
         assert re.search(r"Jobs retried +0$", output, re.MULTILINE)
         assert len(variants(tmp_path / "data")) == 3 * len(PICTURES)
         [page] = tmp_path.glob("data/site/*/index.html")
         assert str(page) in output
         assert page.read_text().count("<figure>") == len(PICTURES)
+        assert 'href="contact-sheet.jpg"' in page.read_text()
+        assert (page.parent / "contact-sheet.jpg").stat().st_size > 1000
+    assert (page.parent / "feed.xml").read_text().count(f"<title>{len(PICTURES)} pictures from ") == 2
 
 
 def test_a_broken_picture_is_a_failed_job_that_is_explained_and_the_others_are_made(run: Run, tmp_path: Path) -> None:
@@ -95,6 +129,9 @@ def test_a_broken_picture_is_a_failed_job_that_is_explained_and_the_others_are_m
     assert "truncated.jpg is not a whole picture" in output
     assert {path.name for path in variants(tmp_path / "data")} == {"large.jpg", "medium.jpg", "thumbnail.jpg"}
     assert len(variants(tmp_path / "data")) == 3
+    # Nothing is announced of a batch in which a picture failed; the sheet shows the others.
+    assert not list(tmp_path.glob("data/site/*/feed.xml"))
+    assert len(list(tmp_path.glob("data/site/*/contact-sheet.jpg"))) == 1
 
 
 def test_a_folder_without_pictures_is_said_to_be_one(run: Run, tmp_path: Path) -> None:
@@ -133,7 +170,9 @@ def test_make_run_takes_any_name_of_a_folder(tmp_path: Path) -> None:
     assert made.stdout.splitlines() == ["examples/photos/run.py", "--pictures", "Anna's pics"]
 
 
-def test_it_serves_the_page_takes_up_new_pictures_and_stops_at_ctrl_c(run: Run, tmp_path: Path) -> None:
+def test_it_serves_the_page_takes_up_new_pictures_forgets_removed_ones_and_stops_at_ctrl_c(
+    run: Run, tmp_path: Path
+) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     shutil.copy(PICTURES[0], folder)
@@ -151,10 +190,18 @@ def test_it_serves_the_page_takes_up_new_pictures_and_stops_at_ctrl_c(run: Run, 
 
     assert page().count("<figure>") == 1
     shutil.copy(PICTURES[1], folder)
-    deadline = time.monotonic() + 30
-    while page().count("<figure>") != 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_for(lambda: page().count("<figure>") == 2)
+    (folder / PICTURES[0].name).unlink()
+    # Its schedule says every minute; a person in a hurry says now.
+    queuectl(tmp_path, "recurring", "run", "forget_removed_pictures")
+    wait_for(lambda: page().count("<figure>") == 1)
+    shown = json.loads(queuectl(tmp_path, "recurring", "list", "--json"))["tasks"]
+    assert {task["key"] for task in shown} == {
+        "clear_finished_jobs",
+        "disk_space",
+        "forget_removed_pictures",
+        "heartbeat",
+    }
     process.send_signal(signal.SIGINT)
     status, output = finish(process)
     assert status == 0, output

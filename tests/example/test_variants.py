@@ -20,7 +20,7 @@ ORIENTATION, GPS = 0x0112, 0x8825
 def _modules_of_the_example(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(str(EXAMPLE))
     yield
-    for name in ("variants", "gallery"):
+    for name in ("contact_sheet", "feed", "gallery", "jobs", "variants"):
         sys.modules.pop(name, None)
 
 
@@ -123,3 +123,84 @@ def test_the_page_shows_complete_pictures_alone_and_escapes_their_names(tmp_path
     assert "&lt;b&gt;&amp;" in page
     assert "<b>" not in page
     assert "half" not in page
+
+
+def test_the_contact_sheet_shows_a_tile_of_each_picture_and_a_second_run_makes_the_same(tmp_path: Path) -> None:
+    import contact_sheet
+
+    colours = [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
+    for number, colour in enumerate(colours):
+        Image.new("RGB", (400, 300), colour).save(tmp_path / f"{number}.png")
+        variants_of(tmp_path / f"{number}.png", tmp_path / "site")
+    names = contact_sheet.complete(tmp_path / "site")
+    assert len(names) == 3
+    sheets = []
+    for _ in range(2):
+        for name in names:
+            contact_sheet.make_tile(tmp_path / "site", name)
+        contact_sheet.lay_out(tmp_path / "site", names)
+        sheets.append((tmp_path / "site" / contact_sheet.SHEET).read_bytes())
+    assert sheets[0] == sheets[1]
+    with Image.open(io.BytesIO(sheets[0])) as sheet:
+        side, gap = contact_sheet.TILE, contact_sheet.GAP
+        assert sheet.size == (gap + 3 * (side + gap), gap + side + gap)
+        for number, colour in enumerate(colours):
+            seen = sheet.getpixel((gap + number * (side + gap) + side // 2, gap + side // 2))
+            assert isinstance(seen, tuple)
+            assert max(abs(a - b) for a, b in zip(seen, colour, strict=True)) < 10
+
+
+def test_the_feed_tells_the_newest_first_and_the_same_news_once(tmp_path: Path) -> None:
+    import feed
+
+    for number in (*range(feed.ENTRIES + 3), 5, 5):
+        feed.add(tmp_path, f"urn:{number}", f"news <{number}>")
+    titles = [entry.findtext(f"{{{feed.ATOM}}}title") for entry in feed.entries(tmp_path)]
+    assert len(titles) == feed.ENTRIES
+    assert titles[:3] == ["news <5>", f"news <{feed.ENTRIES + 2}>", f"news <{feed.ENTRIES + 1}>"]
+    assert titles.count("news <5>") == 1
+
+
+def test_pictures_whose_originals_are_gone_are_forgotten_unless_their_whole_folder_is(tmp_path: Path) -> None:
+    from variants import forget_missing
+
+    for folder in ("album", "share"):
+        (tmp_path / folder).mkdir()
+        for name in ("one.png", "two.png"):
+            Image.new("RGB", (40, 40)).save(tmp_path / folder / name)
+            variants_of(tmp_path / folder / name, tmp_path / "site")
+    gone = tmp_path / "album/one.png"
+    gone.unlink()
+    (tmp_path / "share").rename(tmp_path / "away")
+    assert forget_missing(tmp_path / "site") == [str(gone)]
+    assert len(list(tmp_path.glob("site/pictures/*"))) == 3
+    assert forget_missing(tmp_path / "site") == []
+
+
+def test_a_contact_sheet_that_was_broken_off_goes_on_with_the_next_tile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import contact_sheet
+    import jobs
+    import queued.testing
+
+    for number in range(4):
+        Image.new("RGB", (40, 40)).save(tmp_path / f"{number}.png")
+        variants_of(tmp_path / f"{number}.png", tmp_path / "site")
+    made: list[str] = []
+    real = contact_sheet.make_tile
+
+    def make_tile(site: Path, name: str) -> None:
+        if len(made) == 2:
+            made.append("away")
+            raise OSError(errno.EIO, "the share is away")
+        real(site, name)
+        made.append(name)
+
+    monkeypatch.setattr(contact_sheet, "make_tile", make_tile)
+    with queued.testing.collect() as collected:
+        jobs.make_contact_sheet.enqueue(str(tmp_path / "site"))
+        collected.drain()
+    names = contact_sheet.complete(tmp_path / "site")
+    assert made == [*names[:2], "away", *names[2:]]
+    assert (tmp_path / "site" / contact_sheet.SHEET).exists()

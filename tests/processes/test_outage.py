@@ -81,5 +81,5 @@ def test_a_stop_while_the_database_is_away_is_not_held_up_by_it(
     away.stop("immediate")
     supervised.wait_for_log("The database cannot be reached")
     supervised.signal(signal.SIGTERM)
-    assert supervised.wait(10.0) == 0
+    assert supervised.wait(20.0) == 0
     assert "Left its registration behind" in supervised.log()

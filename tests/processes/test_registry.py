@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -46,6 +47,7 @@ def test_a_supervisor_that_was_frozen_calls_nobody_dead_who_was_frozen_with_it(
         with store.transaction() as session:
             assert processes.beat(session, worker)
 
+    settings = replace(settings, alive_threshold=1.5)
     registry = Registry("supervisor-1", "Supervisor(fork)", settings)
     registry.enter()
     tick_for(registry, settings.alive_threshold + 0.5, beat)

@@ -161,25 +161,30 @@ def test_a_run_goes_to_the_queue_that_the_application_declares(
     assert found == ("app.tick", "clocks", 4, '{"args":[7],"kwargs":{}}', '{"timeout":9.0}')
 
 
-def test_a_task_without_a_queue_waits_until_the_application_has_said_where_it_belongs(
+def test_a_run_waits_until_the_application_has_said_what_its_job_is_and_is_made_up_for(
     turned: Callable[[Settings], Turned], settings: Settings, store: Store, tmp_path: Path
 ) -> None:
     app = AppSettings(str(tmp_path), "python3", ("jobs",))
     base = replace(settings, app=app, workers=(WorkerSettings(),), runtime_directory=str(tmp_path))
-    one = turned(with_tasks(base, task(), task("placed", queue="here")))
+    this_minute = f"{datetime.now(timezone.utc):%M %H} * * *"
+    one = turned(with_tasks(base, task(schedule=this_minute), task("placed", queue="here", schedule=this_minute)))
     one.turn()
-    for key in ("tick", "placed"):
-        make_due(store, 1, key)
+    moments = {key: make_due(store, 0, key) for key in ("tick", "placed")}
     one.turn()
     one.turn()
-    assert runs(store) == []
-    assert runs(store, "placed") != []
-    assert [told["keys"] for told in one.told("recurring_waiting")] == [["tick"]]
-    declare(tmp_path, {})
+    assert (runs(store), runs(store, "placed")) == ([], [])
+    assert [told["keys"] for told in one.told("recurring_waiting")] == [["placed", "tick"]]
+    assert get(store).held == "the application is not loaded"
+    with store.transaction() as session:
+        for key, moment in moments.items():
+            yesterday = moment - timedelta(days=1)
+            recurring.planned(session, key, yesterday, yesterday)
+            recurring.hold(session, key, "the application is not loaded")
+    declare(tmp_path, {"app.tick": {"queue": "clocks", "asks": False}})
     one.turn()
-    make_due(store, 1)
-    one.turn()
-    assert runs(store) != []
+    # A day late, and yet one is made up for: a scheduler was there in time.
+    assert [len(runs(store, key)) for key in ("tick", "placed")] == [1, 1]
+    assert get(store).held is None
 
 
 @pytest.mark.parametrize(("missed", "made_up"), [("skip", 0), ("once", 1), ("all", 3)])
@@ -389,6 +394,71 @@ def test_a_dynamic_task_is_seen_at_once_and_an_edit_too(
         recurring.save(session, task("dynamic"))
     store.control("recurring dynamic")
     wait_for_runs(one, store, "dynamic", 2)
+
+
+def test_an_edit_that_nobody_tells_of_is_seen_within_the_polling_interval(
+    supervise: Callable[..., Supervised], settings: Settings, store: Store
+) -> None:
+    deaf = replace(settings, database=replace(settings.database, wake=False))
+    one = supervise(replace(with_tasks(deaf), scheduler=SchedulerSettings(polling_interval=1.0)))
+    one.wait_for_rows("Scheduler", 1)
+    with store.transaction() as session:
+        recurring.save(session, task("dynamic", schedule="every day at 5am"))
+    begun = time.monotonic()
+    wait_for(lambda: get(store, "dynamic").next_run_at, "the plan of a new task")
+    planned = get(store, "dynamic").next_run_at
+    with store.transaction() as session:
+        recurring.save(session, task("dynamic", schedule="every day at 6am"))
+    wait_for(lambda: get(store, "dynamic").next_run_at not in (None, planned), "the plan of the edited task")
+    assert time.monotonic() - begun < 6.0
+
+
+def test_an_application_that_is_not_there_holds_its_runs_back_and_nothing_else(
+    turned: Callable[[Settings], Turned], settings: Settings, store: Store, tmp_path: Path
+) -> None:
+    app = AppSettings(str(tmp_path), "python3", ("jobs",))
+    base = replace(settings, app=app, runtime_directory=str(tmp_path))
+    declare(tmp_path, {"app.tick": {"asks": True}, "app.plain": {"asks": False}})
+    daily = "every 12 hours"
+    one = turned(
+        with_tasks(
+            base,
+            task(schedule=daily, missed="once"),
+            task("plain", class_name="app.plain", schedule=daily, missed="once"),
+        )
+    )
+    one.turn()
+    for key in ("tick", "plain"):
+        make_due(store, 0, key)
+    one.turn()
+    one.turn()
+    assert (len(runs(store)), len(runs(store, "plain"))) == (0, 1)
+    (held,) = one.told("recurring_held")
+    assert held["reason"] == "the application cannot be asked: No such file or directory"
+    assert get(store).held == held["reason"]
+    # Another scheduler may try at once: nothing is reserved any more.
+    with store.reading() as session:
+        row = session.one("recurring.find", key="tick")
+    assert row is not None
+    assert (row["reserved_by"], row["reserved_until"]) == (None, None)
+
+
+def test_a_task_that_another_scheduler_asks_about_is_left_alone_until_that_has_had_its_time(
+    turned: Callable[[Settings], Turned], settings: Settings, store: Store
+) -> None:
+    one = turned(with_tasks(settings, task(schedule="every 12 hours", missed="once")))
+    one.turn()
+    make_due(store, 0)
+    with store.transaction() as session:
+        recurring.reserve(session, "tick", "scheduler-that-dies", 1.0)
+    rest = one.turn()
+    assert runs(store) == []
+    assert 0 < rest <= 1.0
+    with store.transaction() as session:
+        assert recurring.reserved(session, "tick", "scheduler-test") is None
+        assert recurring.reserved(session, "tick", "scheduler-that-dies") is not None
+    wait_for(lambda: one.turn() and runs(store), "the run after the reservation")
+    assert len(runs(store)) == 1
 
 
 def test_a_reload_takes_up_the_changed_file(

@@ -13,7 +13,7 @@ from queued.processes.application import ForkServer
 from queued.processes.runner_process import RunnerGone, RunnerProcess
 
 APPS = Path(__file__).resolve().parents[1] / "apps"
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 Frame = dict[str, Any]
 
@@ -134,7 +134,7 @@ class Runner:
     def outcome(self, job: int) -> Frame:
         """How the job ended; waits for it."""
         self.until(lambda: job in self.outcomes() or self.gone, f"the outcome of job {job}")
-        assert job in self.outcomes(), f"the runner ended: {self.process.wait_exit(5).describe()}"
+        assert job in self.outcomes(), f"the runner ended: {self.process.wait_exit(PATIENCE).describe()}"
         return self.outcomes()[job]
 
     def logs(self, job: int | None = -1) -> list[Frame]:

@@ -39,7 +39,7 @@ def old_interpreter() -> str | None:
 
 def _ask(python: str) -> str:
     try:
-        result = subprocess.run([python, "-c", _ASK], capture_output=True, text=True, timeout=20, check=False)
+        result = subprocess.run([python, "-c", _ASK], capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return result.stdout.strip() if result.returncode == 0 else ""

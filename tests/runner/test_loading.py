@@ -176,7 +176,7 @@ def test_a_slot_file_that_cannot_be_made_is_told(start: Start) -> None:
     server = start("plain")
     server.said("loaded")
     with pytest.raises(RunnerRefused, match="no-such-directory"):
-        RunnerProcess.start(server.server.path, "worker", "/no-such-directory/slots", 1, 0, 10)
+        RunnerProcess.start(server.server.path, "worker", "/no-such-directory/slots", 1, 0, 60)
 
 
 def test_a_runtime_directory_with_a_long_path_gets_a_short_socket(start: Start, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ class Attempts:
     def is_coroutine(self, delivery: dict[str, Any]) -> bool:
         if delivery["id"] == 1:
             self.taken.set()
-            self.go_on.wait(10)
+            self.go_on.wait(60)
         return False
 
     def begin(self, index: int, delivery: dict[str, Any], interrupt: object) -> float:
@@ -39,7 +39,7 @@ def test_a_job_that_is_taken_and_has_not_begun_does_not_count_as_a_free_thread()
     attempts = Attempts()
     threads = Threads(2, attempts, Waiting(), copy_context())  # type: ignore[arg-type]
     threads.accept([{"id": 1, "lease": 1}])
-    assert attempts.taken.wait(10)
+    assert attempts.taken.wait(60)
     threads.accept([{"id": 2, "lease": 1}])
-    assert attempts.second.wait(10)
+    assert attempts.second.wait(60)
     attempts.go_on.set()

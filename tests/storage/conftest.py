@@ -46,13 +46,13 @@ class Claimer:
             )
         self._leases = 0
 
-    def claim(self, limit: int = 100, queues: tuple[str, ...] = ("*",)) -> list[ClaimedJob]:
+    def claim(self, limit: int = 100, queues: tuple[str, ...] = ("*",), programs: bool = False) -> list[ClaimedJob]:
         """What a worker with this queue list gets, looking everywhere."""
         lanes = Lanes(Selector.parse(queues))
         with self.store.reading() as session:
             lanes.searched(ready.lanes(session), 0.0, 0.0)
         with self.store.statement() as session:
-            claimed, _ = ready.claim(session, lanes.marks(), limit, self.id, (self.id << 32) + self._leases)
+            claimed, _ = ready.claim(session, lanes.marks(), limit, self.id, (self.id << 32) + self._leases, programs)
         self._leases += len(claimed)
         return claimed
 

@@ -27,6 +27,15 @@ def rows(store: Store, table: str) -> list[Row]:
     return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
 
 
+def pass_time(store: Store, table: str, column: str, seconds: float) -> None:
+    """Let what a column holds be so much nearer, as if that time had passed: no test has to be quicker than it."""
+    if store.dialect == "postgresql":
+        statement = f"UPDATE queued.{table} SET {column} = {column} - make_interval(secs => {seconds})"
+    else:
+        statement = f"UPDATE queued_{table} SET {column} = {column} - {round(seconds * 1_000_000)}"
+    store.backend.connection().execute(statement)
+
+
 def limited(key: str, to: int = 1, priority: int = 0, on_conflict: str = "block", **fields: object) -> NewJob:
     """A job with one limit."""
     return NewJob(

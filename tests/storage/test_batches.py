@@ -235,12 +235,12 @@ def test_the_last_two_members_may_end_at_the_same_instant(store: Store, open_ano
     def ends(worker: Claimer) -> None:
         try:
             for _ in range(rounds):
-                barrier.wait(20)
+                barrier.wait(60)
                 (one,) = worker.claim(1, ("members",))
-                barrier.wait(20)
+                barrier.wait(60)
                 with worker.store.transaction() as session:
                     claimed.finish(session, [Outcome(one.id, one.lease, "done", ties=one.ties)], HERE)
-                barrier.wait(20)
+                barrier.wait(60)
                 if worker is workers[0]:
                     opened(store, job(queue="members"), job(queue="members"))
         except Exception as error:

@@ -141,7 +141,7 @@ def test_a_late_checkpoint_waits_for_who_settles_the_claim_and_then_counts_for_n
         late.start()
         late.join(0.3)
         assert results == []
-    late.join(10)
+    late.join(60)
     assert results == [set()]
     assert count(store) == 0
 

@@ -96,6 +96,27 @@ def test_a_claim_walks_no_table(crowded: Store) -> None:
     assert pages(top) < 4000, "a claim of 100 jobs touches some tens of pages a job at most"
 
 
+def test_a_claim_of_programs_walks_no_table_however_many_other_jobs_stand_in_their_lanes(crowded: Store) -> None:
+    crowded.enqueue([NewJob("queued.shell", queue="q3", priority=1) for _ in range(20)])
+    with crowded.transaction() as session:
+        process_id = processes.register(
+            session, name="w", kind="Worker", supervisor=None, pid=1, hostname="h", identity={}, metadata={}
+        )
+    top = plan(
+        crowded,
+        "ready.claim_programs",
+        queues=[f"q{n}" for n in range(5)] * 2,
+        priorities=[0] * 5 + [1] * 5,
+        ranks=[0] * 10,
+        limit=100,
+        process_id=process_id,
+        lease=1 << 40,
+    )
+    assert top["Actual Rows"] == 20
+    assert [walk for walk in walks(top) if "ready" in walk or "jobs" in walk] == []
+    assert pages(top) < 2000
+
+
 def test_finding_the_lanes_jumps_and_does_not_walk(crowded: Store) -> None:
     top = plan(crowded, "ready.lanes")
     assert walks(top) == []

@@ -15,7 +15,7 @@ from queued.domain.rates import Rate, turn
 from queued.storage import claimed, operators, rates, scheduled
 from queued.storage.store import Store
 from storage.conftest import Claimer
-from storage.limits import BOOM, HERE, check, rows
+from storage.limits import BOOM, HERE, check, pass_time, rows
 
 
 def rated(starts: int = 2, period: float = 60.0, key: str = "k", **fields: object) -> NewJob:
@@ -49,12 +49,12 @@ def test_jobs_that_come_too_early_are_scheduled_for_their_turns(store: Store) ->
 
 
 def test_a_job_whose_turn_has_come_is_ready_and_needs_no_second_one(store: Store) -> None:
-    first, second, third = store.enqueue([rated(1, 0.2) for _ in range(3)])
+    first, second, third = store.enqueue([rated(1, 60.0) for _ in range(3)])
     assert ids(store, "ready") == [first]
-    time.sleep(0.25)
+    pass_time(store, "scheduled", "run_at", 60.0)
     dispatch(store)
     assert (ids(store, "ready"), ids(store, "scheduled")) == ([first, second], [third])
-    time.sleep(0.25)
+    pass_time(store, "scheduled", "run_at", 60.0)
     dispatch(store)
     assert ids(store, "ready") == [first, second, third]
 

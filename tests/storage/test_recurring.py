@@ -13,6 +13,7 @@ import pytest
 from queued.domain.errors import NotAllowed, UnknownId
 from queued.domain.jobs import NewJob, Outcome
 from queued.domain.settings import RecurringTaskSettings
+from queued.domain.unique import Unique
 from queued.storage import claimed, recurring
 from queued.storage.store import Store
 from storage.conftest import Claimer
@@ -49,7 +50,7 @@ def run_once(store: Store, key: str, moment: datetime, **told: Any) -> int | Non
     with store.transaction() as session:
         if not recurring.record(session, key, moment, **told):
             return None
-        return recurring.start(session, key, moment, NewJob("app.report"))[0]
+        return recurring.start(session, key, moment, NewJob("app.report")).ids[0]
 
 
 def test_a_file_s_tasks_come_with_every_setting_and_go_with_the_file(store: Store) -> None:
@@ -289,3 +290,59 @@ def test_a_repaired_problem_is_looked_at_again(store: Store) -> None:
     sync(store, HERE, task())
     assert get(store).problem is None
     assert replace(get(store).settings) == task()
+
+
+@pytest.mark.parametrize(("on_conflict", "outcome"), [("keep", "skipped"), ("raise", "failed")])
+def test_a_run_whose_unique_key_is_taken_ends_without_a_job(store: Store, on_conflict: Any, outcome: str) -> None:
+    sync(store, HERE, task())
+    unique = NewJob("app.report", unique=Unique("app.report", "finish", None, on_conflict))
+    (holder,) = store.enqueue([unique])
+    with store.transaction() as session:
+        assert recurring.record(session, "report", MOMENT)
+        stored = recurring.start(session, "report", MOMENT, unique)
+    assert stored.ids == [holder]
+    with store.reading() as session:
+        (run,) = recurring.runs(session, "report", 10)
+    assert (run.job_id, run.outcome) == (None, outcome)
+    assert run.message is not None
+    assert f"job {holder} has its unique key" in run.message
+
+
+def test_a_reserved_task_is_nobody_else_s_until_it_is_given_up_or_the_time_is_over(store: Store) -> None:
+    sync(store, HERE, task(), task("other"))
+    for key in ("report", "other"):
+        plan(store, MOMENT, key)
+
+    def due() -> set[str]:
+        found: set[str] = set()
+        with store.transaction() as session:
+            while (one := recurring.due(session, HERE, True, found)) is not None:
+                found.add(one[0].key)
+        return found
+
+    with store.transaction() as session:
+        recurring.reserve(session, "report", "scheduler-1", 60.0)
+    assert due() == {"other"}
+    with store.transaction() as session:
+        rest = recurring.next_due(session, HERE, True, ["other"])
+        assert rest is not None
+        assert 50 < rest <= 60
+        assert recurring.reserved(session, "report", "scheduler-2") is None
+        recurring.unreserve(session, "scheduler-2")
+    assert due() == {"other"}
+    with store.transaction() as session:
+        recurring.unreserve(session, "scheduler-1")
+    assert due() == {"report", "other"}
+    with store.transaction() as session:
+        recurring.reserve(session, "report", "scheduler-1", 60.0)
+        recurring.hold(session, "report", "the application does not answer")
+    assert due() == {"report", "other"}
+    assert get(store).held == "the application does not answer"
+    with store.transaction() as session:
+        recurring.answered(session, "report")
+    assert get(store).held is not None, "what is due by schedule is still held back"
+    plan(store, MOMENT + timedelta(minutes=1))
+    assert get(store).held is None
+    with store.transaction() as session:
+        recurring.reserve(session, "report", "scheduler-1", -1.0)
+    assert due() == {"report", "other"}

@@ -18,7 +18,7 @@ from queued.domain.settings import DatabaseSettings
 from queued.storage.store import Bell, Store, open_store
 
 
-def hear(bell: Bell, seconds: float = 5.0) -> list[tuple[str, str]]:
+def hear(bell: Bell, seconds: float = 60.0) -> list[tuple[str, str]]:
     """The messages of the next wake, or none after the time is over."""
     descriptor = bell.fileno()
     assert descriptor is not None
@@ -114,7 +114,7 @@ def test_listening_survives_the_loss_of_the_connection(postgresql_url: str) -> N
     killer.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
     with pytest.raises(DatabaseUnavailable, match="PostgreSQL"):
         for _ in range(3):  # the server's last words come first, then the end of the stream
-            assert select.select([bell.fileno()], [], [], 5)[0]
+            assert select.select([bell.fileno()], [], [], 60)[0]
             bell.drain()
     with store.reading() as session:
         session.all("queues.names")
@@ -130,7 +130,7 @@ def test_an_idle_connection_that_the_server_closed_costs_no_error(postgresql_url
     connection: Any = store.backend.connection()
     killer: Any = other.backend.connection()
     killer.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
-    assert select.select([connection.fileno()], [], [], 5)[0]
+    assert select.select([connection.fileno()], [], [], 60)[0]
     store.backend._used = 0.0  # type: ignore[union-attr]
     assert store.enqueue([NewJob("app.work")]) == [1]
     store.close()

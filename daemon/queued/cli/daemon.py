@@ -1,4 +1,4 @@
-"""queued start, check and migrate: the daemon's own commands."""
+"""queued start and migrate, and what they share with queued check."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from queued.cli.output import say, warn
 
 if TYPE_CHECKING:
     from queued.configuration import Loaded
-    from queued.domain.settings import DatabaseSettings, Settings
+    from queued.domain.settings import Settings
 
 LEVELS = ("debug", "info", "warning", "error")
 
 
 def add(commands: Subparsers, common: argparse.ArgumentParser, settings: argparse.ArgumentParser) -> None:
-    """Add the three commands to the program; `settings` are the options that stand above the file."""
+    """Add the commands to the program; `settings` are the options that stand above the file."""
+    from queued.cli import check
+
     add_command(commands, "start", start, "run the daemon until it is told to stop", [common, settings])
-    checking = add_command(commands, "check", check, "check the configuration and exit", [common, settings])
-    checking.add_argument("--show", action="store_true", help="print the settings that would be in force")
+    check.add(commands, common, settings)
     add_command(commands, "migrate", migrate, "create the database's schema or bring it up to date", [common])
 
 
@@ -77,32 +78,6 @@ def start(arguments: argparse.Namespace) -> int:
         return again.settings
 
     return int(Supervisor(found.settings, reload=reload).run())
-
-
-def check(arguments: argparse.Namespace) -> int:
-    """Say whether the configuration can be used. Reaches for no database and starts nothing."""
-    from queued.processes.crew import check_plan
-
-    found = loaded(arguments)
-    warnings(found.warnings)
-    check_plan(found.settings)
-    check_urls(found.settings.database)
-    if arguments.show:
-        from queued.configuration import render
-
-        say(render(found.settings).rstrip("\n"))
-    else:
-        say("configuration is valid")
-    return exits.OK
-
-
-def check_urls(database: DatabaseSettings) -> None:
-    """Raise DatabaseMisconfigured for an address that would be refused before anybody connects."""
-    from queued.storage.postgresql import parts_of
-
-    for url in (database.url, database.listen_url):
-        if url is not None and url.startswith("postgres"):
-            parts_of(url)
 
 
 def migrate(arguments: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from queued import __version__
 from queued.cli import exits
@@ -34,6 +35,11 @@ COMMANDS: tuple[str, ...] = (
 def queued(argv: Sequence[str] | None = None) -> int:
     """Run `queued`; the exit code. Usage errors and --help leave by SystemExit, as argparse does it."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0].startswith("_"):
+        from queued.processes.application import PROGRAMS
+
+        if words[0] == PROGRAMS:
+            programs(words[1:])
     if words and not words[0].startswith("-") and words[0] not in DAEMON_COMMANDS:
         warn(
             f"queued: {printable(words[0])!r} is no command of the daemon: {', '.join(DAEMON_COMMANDS)}; "
@@ -55,6 +61,23 @@ def module(argv: Sequence[str] | None = None) -> int:
     if not words or words[0].startswith("-") or words[0] in DAEMON_COMMANDS:
         return queued(words)
     return queuectl(words)
+
+
+def programs(words: Sequence[str]) -> NoReturn:
+    """Be the fork server of a host without an application: what `python -c BOOT` is elsewhere. For the daemon alone.
+
+    A frozen daemon starts itself in this way; its libraries must not be loaded by the programs, so its variables go first.
+    """
+    from queued.processes.application import clean_environment
+
+    environment = clean_environment(os.environ, {}, frozen=True)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = ["queued", *words]
+    with open(os.path.join(words[0], "boot.py"), encoding="utf-8") as file:
+        source = file.read()
+    exec(compile(source, "boot.py", "exec"), {"__name__": "__main__"})
+    raise AssertionError("boot.py ends the process")
 
 
 def queued_parser() -> argparse.ArgumentParser:

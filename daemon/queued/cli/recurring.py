@@ -122,6 +122,8 @@ def state(task: RecurringTask, attending: int, now: datetime) -> str:
         return "disabled"
     if task.source == "file" and not attending:
         return "no scheduler has it"
+    if task.held is not None:
+        return f"held back: {task.held}"
     if task.due_at is None:
         return "not planned yet"
     return relative(task.due_at, now) if task.due_at > now else "due"
@@ -308,6 +310,7 @@ def task_json(task: RecurringTask, attending: int, last: Run | None) -> dict[str
         "last_run_at": task.last_run_at,
         "asked_at": task.asked_at,
         "problem": task.problem,
+        "held": task.held,
         "schedulers": attending if task.source == "file" else None,
         "last_run": run_json(last) if last is not None else None,
     }

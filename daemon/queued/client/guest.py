@@ -15,6 +15,9 @@ from queued.client import hooks, registry, route
 from queued.client.attempt import Attempt, call_here
 from queued.client.hooks import run_hooks as run_hooks
 from queued.client.interrupts import soft_exception as soft_exception
+from queued.client.runs import asks
+from queued.client.runs import enqueue_run as enqueue_run
+from queued.client.runs import unknown as unknown
 from queued.domain.errors import UnknownJob
 
 #: Version of this interface; the runner refuses one it does not know.
@@ -30,7 +33,8 @@ def load(modules: Sequence[str]) -> None:
 def manifest() -> dict[str, Any]:
     """What the application declared: its jobs with their options, the lifecycle events it has hooks for, our version.
 
-    `queue` and `priority` are None where a function of the arguments decides.
+    `queue` and `priority` are None where a function of the arguments decides. `asks` is true where an enqueue depends on more than
+    these, so that a scheduler has to have it made here.
     """
     return {
         "jobs": {
@@ -39,6 +43,7 @@ def manifest() -> dict[str, Any]:
                 "priority": None if callable(job.priority) else job.priority,
                 "timeout": job.timeout,
                 "async": job.is_async,
+                "asks": asks(job),
             }
             for name, job in registry.registered().items()
         },

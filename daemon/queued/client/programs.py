@@ -13,7 +13,8 @@ from typing import IO
 
 from queued.client.jobs import job
 from queued.domain.errors import JobFailed
-from queued.domain.recurring import COMMAND, SHELL
+from queued.domain.jobs import SHELL
+from queued.domain.recurring import COMMAND
 
 #: Seconds between two looks at a silent program: so soon an exception that was raised into the job is noticed.
 GLANCE = 0.1

@@ -16,7 +16,8 @@ from queued.client import route
 from queued.client.arguments import encode_call
 from queued.client.jobs import Job
 from queued.domain.errors import ConfigurationError
-from queued.domain.recurring import COMMAND, SHELL, define
+from queued.domain.jobs import SHELL
+from queued.domain.recurring import COMMAND, define
 from queued.domain.settings import Missed, Overlap, RecurringTaskSettings
 from queued.storage import recurring
 from queued.storage.session import Session

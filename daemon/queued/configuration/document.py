@@ -54,6 +54,8 @@ class Notes:
     file: str
     problems: list[tuple[int, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    #: Where the job of each recurring task is named: FILE:LINE: PATH, by its key.
+    places: dict[str, str] = field(default_factory=dict)
 
     def problem(self, line: int, path: str, text: str) -> None:
         note = (line, self.place(line, path, text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
@@ -10,12 +11,14 @@ from typing import cast
 from queued.configuration import recurring as recurring_tasks
 from queued.configuration.actors import Actors, actors, build
 from queued.configuration.addresses import absolute, is_sqlite, mistaken, url_fault
-from queued.configuration.application import application
+from queued.configuration.application import application, runnable
 from queued.configuration.document import Document, Notes, one_line
 from queued.configuration.reading import BROKEN, Reader, Tree
 from queued.configuration.sections import DEFAULT_ENVIRONMENT, choose
 from queued.configuration.values import FALSE, TRUE, shown, text_fault
 from queued.domain.errors import ConfigurationError
+from queued.domain.jobs import SHELL
+from queued.domain.recurring import CHORES
 from queued.domain.settings import (
     BY_PATH,
     DatabaseSettings,
@@ -43,6 +46,8 @@ class Loaded:
 
     settings: Settings
     warnings: tuple[str, ...] = ()
+    #: Where the job of each recurring task is named: FILE:LINE: PATH, by its key.
+    places: Mapping[str, str] = field(default_factory=dict)
     #: The line of the file on which each setting stands, by its path: `workers[0].threads`.
     lines: Mapping[str, int] = field(default_factory=dict)
 
@@ -82,9 +87,40 @@ def load(
     if path is not None and not skip and os.path.isfile(path):
         settings, more = _with_tasks(settings, path, environ, notes, role is None or settings.scheduler is not None)
         problems += more
+    if not settings.workers and not problems:
+        settings = _for_scheduler(settings, notes)
+    if settings.workers and settings.app is None and not skip:
+        _warn_of_jobs(settings, notes)
     if problems:
         raise ConfigurationError(problems)
-    return Loaded(settings, tuple(dict.fromkeys(notes.warnings)), dict(reader.lines))
+    return Loaded(settings, tuple(dict.fromkeys(notes.warnings)), notes.places, dict(reader.lines))
+
+
+def _warn_of_jobs(settings: Settings, notes: Notes) -> None:
+    """Say which tasks this host cannot run itself: without an application it runs programs alone."""
+    for task in settings.recurring:
+        if task.class_name != SHELL and task.class_name not in CHORES:
+            notes.warnings.append(
+                f"{notes.places[task.key]}: needs an application, and this host has none (app:), so its runs wait for a worker of "
+                "another host that has one; without such, write shell:"
+            )
+
+
+def _for_scheduler(settings: Settings, notes: Notes) -> Settings:
+    """Without workers nobody needs the application but the scheduler, which asks it about jobs, and can do without."""
+    app = settings.app
+    if app is None or settings.skip_recurring or not (settings.scheduler or settings.recurring):
+        return settings
+    if os.path.isdir(app.path) and (runnable(app.python) or shutil.which(app.python)):
+        return settings
+    if any(task.class_name not in CHORES for task in settings.recurring):
+        notes.warn(
+            0,
+            "app",
+            f"is not on this host ({app.path}, {app.python}), so its scheduler enqueues jobs without their limits, unique keys and "
+            "callbacks; run the scheduler on a host that has it",
+        )
+    return replace(settings, app=None)
 
 
 def _with_tasks(
@@ -99,6 +135,7 @@ def _with_tasks(
     except ConfigurationError as error:
         return settings, error.problems
     notes.warnings += found.warnings
+    notes.places.update(found.places)
     own = {task.key for task in settings.recurring}
     for key in sorted(own & {task.key for task in tasks}):
         found.problem(0, key, f"is given in {one_line(settings.source)} too; keep one of the two")
@@ -159,7 +196,9 @@ def _settings(
     if "app" in tree:
         app = application(reader, tree["app"], directory, environ.get("PATH"), bool(team.workers))
     elif team.workers:
-        reader.notes.warn(0, "app", "is not given, so workers know no jobs; write app: with path and import below it")
+        reader.notes.warn(
+            0, "app", "is not given, so workers run shell: programs alone; write app: with path and import"
+        )
     plain = {
         key: value
         for key, value in tree.items()

@@ -11,7 +11,8 @@ from typing import Any
 from queued.configuration.document import NULLS, Document, Entry, Notes, Scalar
 from queued.configuration.reading import BROKEN, Reader, unknown
 from queued.configuration.values import FALSE, INTEGER, TRUE, WrongValueError, text
-from queued.domain.recurring import COMMAND, SHELL, call, call_of, faults
+from queued.domain.jobs import SHELL
+from queued.domain.recurring import COMMAND, call, call_of, faults
 from queued.domain.settings import RECURRING, RecurringTaskSettings, Setting
 
 KEYS: Mapping[str, Setting] = {setting.path: setting for setting in RECURRING}
@@ -113,6 +114,9 @@ class TaskReader(Reader):
         for name, wrong in faults(task):
             place = path if name == "key" else f"{path}.{name}"
             self.notes.problem(self.lines.get(place, entry.line), place, wrong)
+        kind = next((kind for kind in KINDS if kind in values), "class")
+        where = f"{path}.{kind}"
+        self.notes.places[entry.key] = self.notes.place(self.lines.get(where, entry.line), "", where)
         return task if len(self.notes.problems) == before else None
 
     @staticmethod

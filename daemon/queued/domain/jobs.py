@@ -40,7 +40,11 @@ UNTIL_START = 4
 EXPIRING = 8
 RATED = 16
 BATCHED = 64
+#: The job is a program, which a worker without an application can run too.
+PROGRAM = 128
 
+#: The class of jobs that are programs.
+SHELL = "queued.shell"
 DEFAULT_QUEUE = "default"
 DEFAULT_PRIORITY = 0
 
@@ -72,7 +76,7 @@ class NewJob:
     def plain(self) -> bool:
         """Whether nothing has to be looked up before the job may be stored and be ready."""
         tied = self.limits or self.unique is not None or self.expires is not None or self.rate is not None
-        return not tied and self.batch is None
+        return not tied and self.batch is None and self.class_name != SHELL
 
     @property
     def ties(self) -> int:
@@ -81,7 +85,8 @@ class NewJob:
         unique = {"start": UNIQUE | UNTIL_START, "finish": UNIQUE, None: 0}[until]
         limited = (LIMITED if self.limits else 0) | (RATED if self.rate is not None else 0)
         batched = BATCHED if self.batch is not None else 0
-        return limited | unique | batched | (EXPIRING if self.expires is not None else 0)
+        program = PROGRAM if self.class_name == SHELL else 0
+        return limited | unique | batched | program | (EXPIRING if self.expires is not None else 0)
 
 
 @dataclass(slots=True)  # not frozen: that would treble the price of making one, and one is made for each job

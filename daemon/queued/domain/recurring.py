@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from queued.domain.errors import ConfigurationError
-from queued.domain.jobs import DEFAULT_PRIORITY, DEFAULT_QUEUE, NewJob
+from queued.domain.jobs import DEFAULT_PRIORITY, DEFAULT_QUEUE, SHELL, NewJob, parse_options
 from queued.domain.schedule import Schedule, ScheduleError, parse
 from queued.domain.schedule.misfire import GRACE, due_between, jitter_of
 from queued.domain.settings import RECURRING, RecurringTaskSettings
 
-#: The classes of jobs that run a `command` and a `shell` program in the application's interpreter.
+#: The class of jobs that run a `command` in the application's interpreter; a `shell` program is `jobs.SHELL`.
 COMMAND = "queued.command"
-SHELL = "queued.shell"
 #: What the daemon does itself, in a scheduler, without a job: the application has no credentials for the database.
 CHORES = frozenset({"queued.clear_finished_jobs", "queued.heartbeat", "queued.backup_database", "queued.verify_backup"})
 #: Runs that one transaction starts at most, when `missed: all` has many to make up for.
@@ -35,7 +34,8 @@ MICROSECOND = timedelta(microseconds=1)
 class RecurringTask:
     """A task as it is stored. `next_run_at` is None until a scheduler has worked it out; `due_at` has its jitter.
 
-    `asked_at` is when somebody wanted a run now, `problem` why the task cannot be planned.
+    `asked_at` is when somebody wanted a run now, `problem` why the task cannot be planned, `held` why a run that is due cannot be
+    started yet.
     """
 
     settings: RecurringTaskSettings
@@ -47,6 +47,7 @@ class RecurringTask:
     last_run_at: datetime | None = None
     asked_at: datetime | None = None
     problem: str | None = None
+    held: str | None = None
 
     @property
     def key(self) -> str:
@@ -90,14 +91,16 @@ def _due(task: RecurringTask, schedule: Schedule, since: datetime, until: dateti
     Of a task that runs every second no more than a few are on time together: a scheduler that was suspended must not burst.
     """
     settings = task.settings
+    # A run that was held back was not missed for want of a scheduler: it is made up for, once for all that came meanwhile.
+    missed = "once" if task.held is not None and settings.missed == "skip" else settings.missed
     second = schedule.next_after(since + MICROSECOND)
     interval = (second - since).total_seconds() if second is not None else GRACE
     grace = min(GRACE, max(SHORTEST_GRACE, interval))
-    runs = due_between(schedule, since, until, settings.missed, CATCH_UP, grace + settings.jitter)
-    if settings.missed == "all" or not settings.jitter:
+    runs = due_between(schedule, since, until, missed, CATCH_UP, grace + settings.jitter)
+    if missed == "all" or not settings.jitter:
         return runs
     on_time = [run for run in runs if due_at(settings, run) >= now - timedelta(seconds=grace)]
-    return on_time or (runs[-1:] if settings.missed == "once" else [])
+    return on_time or (runs[-1:] if missed == "once" else [])
 
 
 def _settled(task: RecurringTask, schedule: Schedule, now: datetime) -> datetime:
@@ -130,7 +133,8 @@ def schedule_of(settings: RecurringTaskSettings) -> Schedule:
 
 
 def job_of(settings: RecurringTaskSettings, declared: Mapping[str, Any]) -> NewJob:
-    """The job that a run enqueues. `declared` is what the application says of the class: queue, priority, timeout."""
+    """The job of a run that needs no answer from the application, or can get none. `declared` is what that says of the class:
+    queue, priority, timeout."""
     timeout = settings.timeout if settings.timeout is not None else declared.get("timeout")
     queue = settings.queue if settings.queue is not None else declared.get("queue")
     priority = settings.priority if settings.priority is not None else declared.get("priority")
@@ -141,6 +145,14 @@ def job_of(settings: RecurringTaskSettings, declared: Mapping[str, Any]) -> NewJ
         priority if isinstance(priority, int) else DEFAULT_PRIORITY,
         options=None if timeout is None else json.dumps({"timeout": timeout}, separators=(",", ":")),
     )
+
+
+def with_timeout(job: NewJob, timeout: float | None) -> NewJob:
+    """The job with the timeout that its task says, where it says one; the rest of its options stays."""
+    if timeout is None:
+        return job
+    options = {**parse_options(job.options, json.loads), "timeout": timeout}
+    return replace(job, options=json.dumps(options, separators=(",", ":")))
 
 
 def call_of(args: Any) -> str:

@@ -46,8 +46,10 @@ ALIVE: frozenset[ActorState] = frozenset({"STARTING", "RUNNING", "STOPPING"})
 
 #: Seconds of RUNNING after which an exit is bad luck rather than a bad start.
 STEADY_AFTER = 10.0
-#: Seconds between the reminders of a FATAL actor, and of an application that is still loading.
+#: Seconds between the reminders of a FATAL actor, and of one that is still starting.
 REMIND_EVERY = 60.0
+#: Seconds of starting after which that is worth a line: most applications load in less.
+SLOW_AFTER = 10.0
 #: Seconds the application has to go once it was told to, after everybody else has gone.
 APPLICATION_GRACE = 5.0
 #: Seconds that threads have, once told to drop everything, before the whole process is given up.
@@ -360,7 +362,9 @@ class _Turn:
                 self.kill(self.change(actor, heard_at=self.now), HUNG)
             if self.now >= actor.remind_at:
                 self.change(actor, remind_at=self.now + REMIND_EVERY)
-                self.say("actor_still_fatal" if actor.state == "FATAL" else "actor_slow", actor, reason=actor.reason)
+                seconds = round(self.now - actor.since)
+                said = "actor_still_fatal" if actor.state == "FATAL" else "actor_slow"
+                self.say(said, actor, reason=actor.reason, seconds=seconds)
 
     def stop_asked(self, immediate: bool) -> None:
         if self.state.stage == "finished":
@@ -493,7 +497,7 @@ class _Turn:
             del self.actors[actor.key]
 
     def start(self, actor: Actor, **facts: Any) -> None:
-        remind_at = self.now + REMIND_EVERY
+        remind_at = self.now + SLOW_AFTER
         actor = self.move(actor, "STARTING", retry_at=inf, heard_at=self.now, remind_at=remind_at, **facts)
         self.effects.append(Start(actor.key, actor.kind, actor.generation))
 

@@ -22,6 +22,12 @@ from queued.runner import wire
 #: Run by the application's interpreter. Short, for it is what an operator sees in a list of processes.
 BOOT = "import sys; exec(open(sys.argv[1] + '/boot.py').read())  # the application of `queued`"
 
+#: The word by which the frozen daemon, which has no interpreter to run BOOT, is told to be one: `queued WORD DIRECTORY JSON`.
+PROGRAMS = "_programs"
+
+#: Where programs run on a host without an application.
+ROOT = "/"
+
 #: The longest path of a socket that the kernel takes, without its final NUL.
 _LONGEST_ADDRESS = 107
 
@@ -62,11 +68,20 @@ def clean_environment(environ: Mapping[str, str], added: Mapping[str, str], froz
     return result
 
 
-class ForkServer:
-    """One start of the application. Owned by the supervisor; workers only connect to `path`."""
+def boot_command(python: str, own: bool, frozen: bool) -> list[str]:
+    """What starts a fork server. `own`: in the daemon's own interpreter; a frozen daemon is its own and knows no -c."""
+    return [python, PROGRAMS] if own and frozen else [python, "-c", BOOT]
 
-    def __init__(self, app: AppSettings, runtime: str, generation: int) -> None:
-        self._app = app
+
+class ForkServer:
+    """One start of the application. Owned by the supervisor; workers only connect to `path`.
+
+    Without `app` the daemon's own interpreter takes its place, where no job but `queued.shell` is of use.
+    """
+
+    def __init__(self, app: AppSettings | None, runtime: str, generation: int) -> None:
+        self._own = app is None
+        self._app = app if app is not None else AppSettings(path=ROOT, python=sys.executable)
         self._private: str | None = None
         path = os.path.join(runtime, f"app-{generation}.sock")
         if len(os.fsencode(path)) > _LONGEST_ADDRESS:
@@ -82,6 +97,7 @@ class ForkServer:
     def start(self) -> None:
         """Start the interpreter; what became of the application is told by `receive`. Raises ApplicationError."""
         python = self._find_python()
+        frozen = bool(getattr(sys, "frozen", False))
         if not os.path.isdir(self._app.path):
             raise ApplicationError(f"the application's directory {self._app.path} does not exist (app.path)")
         self._remove_socket()
@@ -97,13 +113,17 @@ class ForkServer:
                 "path": os.path.abspath(self._app.path),
                 "import": list(self._app.imports),
                 "client": os.path.dirname(os.path.dirname(os.path.abspath(queued.runner.__path__[0]))),
-                "title": "queued-app",
+                "title": "queued-programs" if self._own else "queued-app",
             }
             self._process = subprocess.Popen(
-                [python, "-c", BOOT, os.path.abspath(queued.runner.__path__[0]), json.dumps(boot)],
+                [
+                    *boot_command(python, self._own, frozen),
+                    os.path.abspath(queued.runner.__path__[0]),
+                    json.dumps(boot),
+                ],
                 stdin=subprocess.DEVNULL,
                 cwd=self._app.path,
-                env=clean_environment(os.environ, self._app.environment, bool(getattr(sys, "frozen", False))),
+                env=clean_environment(os.environ, self._app.environment, frozen),
                 pass_fds=(listener.fileno(), theirs.fileno()),
                 start_new_session=True,
             )

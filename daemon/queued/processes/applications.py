@@ -20,13 +20,14 @@ HOOK_PATIENCE = 5.0
 
 
 class Application:
-    """A fork server and what it has said so far.
+    """A fork server and what it has said so far. Without `app` it is one of the daemon's own, for programs.
 
     `turn` reads. After it, `just_loaded` is true once, and `exit_reason` is a text when it is over.
     """
 
-    def __init__(self, key: str, app: AppSettings, runtime: str, number: int) -> None:
+    def __init__(self, key: str, app: AppSettings | None, runtime: str, number: int) -> None:
         self.key = key
+        self._programs = app is None
         self.just_loaded = False
         self.exit_reason: str | None = None
         self.hooks: frozenset[str] = frozenset()
@@ -62,7 +63,7 @@ class Application:
                 self.exit_reason = in_one_line(frame["error"])
                 self._server.kill()
             elif frame["t"] == "log":
-                _pass_on(self.key, frame)
+                pass_on(self.key, frame)
         self._running_hooks = [run for run in self._running_hooks if not run.turn()]
         if self.exit_reason is None and (status := self._server.poll()) is not None:
             self.exit_reason = in_words(status << 8 if status >= 0 else -status)
@@ -119,6 +120,9 @@ class Application:
         self._loaded = self.just_loaded = True
         self.hooks = frozenset(manifest.get("hooks", ()))
         self.jobs = manifest.get("jobs") or {}
+        if self._programs:
+            emit("programs_ready", process=self.key, pid=self._server.pid, python=frame.get("python"))
+            return
         own = [name for name in self.jobs if not name.startswith("queued.")]  # commands and programs are always there
         emit(
             "application_loaded",
@@ -164,7 +168,7 @@ class HookRun:
             frames, data = [], b""
         for frame in frames:
             if frame["t"] == "log":
-                _pass_on(self._key, frame)
+                pass_on(self._key, frame)
             elif frame["t"] == "hooked":
                 if frame["status"]:
                     emit("hook_failed", process=self._key, hook=self.event, error=in_words(frame["status"]))
@@ -189,7 +193,8 @@ def in_one_line(error: Mapping[str, Any]) -> str:
     return f"{place}{name}{message}"
 
 
-def _pass_on(key: str, frame: Mapping[str, Any]) -> None:
+def pass_on(key: str, frame: Mapping[str, Any]) -> None:
+    """Tell the log of a line that a process of the application's has written."""
     emit(
         "job_output",
         process=key,

@@ -34,12 +34,13 @@ Make = Callable[[Berth], Role]
 def plan_of(settings: Settings) -> tuple[Place, ...]:
     """The places of a configuration: `application`, `dispatcher-1`, `worker-1`, `worker-2`, …, `scheduler-1`.
 
-    The application is loaded only where there are workers: nobody else needs it.
+    The application is loaded where there are workers, and for a scheduler, which asks it about jobs. Workers without one have
+    runners of the daemon's own, for programs.
     """
     places = [Place(f"dispatcher-{number}", "dispatcher") for number, _ in enumerate(settings.dispatchers, 1)]
     workers = _workers(settings)
     places += [Place(f"worker-{number}", "worker") for number, _ in enumerate(workers, 1)]
-    if workers and settings.app is not None:
+    if workers or (settings.app is not None and has_scheduler(settings)):
         places.insert(0, Place("application", "application"))
     if has_scheduler(settings):
         places.append(Place("scheduler-1", "scheduler"))

@@ -280,7 +280,6 @@ class Supervisor:
         settings = self._generations[start.generation]
         try:
             if start.kind == "application":
-                assert settings.app is not None
                 self._starts_of_application += 1
                 number, directory = self._starts_of_application, str(self._runtime.directory)
                 self._applications[start.key] = Application(start.key, settings.app, directory, number)

@@ -80,6 +80,8 @@ class Worker(Role):
         self.capacity = worker.tasks or worker.threads
         self._application_path = application_path
         self._slots = [os.path.join(settings.runtime_directory, f"{name}-{n}.slots") for n in range(1 + MOST_ALONE)]
+        #: Without an application it can run programs alone; whoever has one finds the other jobs where they were.
+        self._programs = settings.app is None
         self._untold = os.path.join(settings.runtime_directory, f"{name}-untold.slots")
         self._lanes = Lanes(Selector.parse(worker.queues))
         self._pace = Pace()
@@ -115,6 +117,7 @@ class Worker(Role):
             "queues": ",".join(self.worker.queues),
             **pool,
             "polling_interval": self.worker.polling_interval,
+            **({"runs": "programs only"} if self._programs else {}),
             "slots": [*self._slots, self._untold],
         }
 
@@ -517,7 +520,8 @@ class Worker(Role):
         refusal: DatabaseError | None = None
         try:
             with self.store.transaction() as session:
-                unique.started(session, starting)
+                # Not the key of one that expires and is unique until its end.
+                unique.started(session, [job.id for job in found if job.ties & UNTIL_START])
                 lapsed = expiries.start(session, starting)
         except DatabaseError as error:
             # None of these may start without it; they go back, as soon as that can be said.
@@ -567,7 +571,7 @@ class Worker(Role):
         self._leases += limit  # also when the claim fails: it may have been made all the same
         # Not durable: a claim that a power cut undoes leaves its jobs ready, and whatever was stored after it is undone too.
         with self.store.statement(durable=False) as session:
-            found, taken = ready.claim(session, marks, limit, self.process_id, lease)
+            found, taken = ready.claim(session, marks, limit, self.process_id, lease, self._programs)
         self._lanes.taken(taken)
         self._unnoted |= {lane.queue for lane in taken} - self._noted
         return found

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from time import monotonic, sleep
 from typing import Any, NoReturn
 
-from . import runner, wire
+from . import question, runner, wire
 from .capture import CAPACITY, Pipe, make_pipes, redirect
 from .guest import Guest
 from .outbox import Outbox
@@ -46,7 +46,7 @@ class Connection:
 
 @dataclass(eq=False)
 class Child:
-    """A forked process: a runner, or the short one that runs a hook."""
+    """A forked process: a runner, or a short one that runs a hook or answers a question."""
 
     pid: int
     pidfd: int | None
@@ -184,14 +184,18 @@ class Server:
                 raise ValueError("the supervisor is gone, and nothing is forked any more")
             if kind == "fork":
                 order = Order(message["name"], message["slots"], message["threads"], message["tasks"])
-                if not connection.descriptors:
-                    raise ValueError("a fork frame came without a socket")
-                data = connection.descriptors.pop(0)
+                data = _socket_of(connection)
                 try:
                     child = self._fork("runner", connection, lambda pipes: self._become_runner(data, order, pipes))
                 finally:
                     os.close(data)
                 self._tell(connection.outbox, {"t": "forked", "pid": child.pid})
+            elif kind == "ask":
+                data = _socket_of(connection)
+                try:
+                    self._fork("ask", connection, lambda pipes: self._become_answer(data))
+                finally:
+                    os.close(data)
             elif kind == "hook":
                 event, info = message["event"], message["info"]
                 self._fork("hook", connection, lambda pipes: self._become_hook(event, info))
@@ -226,7 +230,7 @@ class Server:
         self._children.add(child)
         if child.pidfd is not None:
             self._watch(child.pidfd, lambda events: self._reap(child))
-        if kind == "hook":
+        if kind != "runner":
             for pipe in pipes:
                 self._watch(pipe.reader, lambda events, pipe=pipe: self._pass_on(child, pipe))  # type: ignore[misc]
         return child
@@ -252,6 +256,9 @@ class Server:
 
     def _become_runner(self, data: int, order: Order, pipes: list[Pipe]) -> NoReturn:
         runner.run(socket.socket(fileno=data), order, self._guest, self._hooks, self._output, pipes)
+
+    def _become_answer(self, data: int) -> NoReturn:
+        question.answer(socket.socket(fileno=data), self._guest)
 
     def _become_hook(self, event: str, info: dict[str, Any]) -> NoReturn:
         status = 0
@@ -303,10 +310,10 @@ class Server:
             pipe.close()
         if child.connection is not None:
             child.connection.children.discard(child)
-            if child.kind == "hook":
-                message = {"t": "hooked", "status": status}
-            else:
+            if child.kind == "runner":
                 message = {"t": "exited", "pid": child.pid, "status": status, "rss": usage.ru_maxrss}
+            else:
+                message = {"t": "hooked" if child.kind == "hook" else "asked", "status": status}
             self._tell(child.connection.outbox, message)
 
     def _pass_on(self, child: Child, pipe: Pipe) -> None:
@@ -327,6 +334,13 @@ class Server:
                 )
         if outbox is not None:
             self._write_later(outbox)
+
+
+def _socket_of(connection: Connection) -> int:
+    """The socket that came with a frame."""
+    if not connection.descriptors:
+        raise ValueError("a frame that needs a socket came without one")
+    return connection.descriptors.pop(0)
 
 
 def _pidfd(pid: int) -> int | None:

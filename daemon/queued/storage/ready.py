@@ -20,20 +20,31 @@ def lanes(session: Session) -> list[Lane]:
 
 
 def claim(
-    session: Session, marks: Sequence[Mark], limit: int, process_id: int, lease: int
+    session: Session, marks: Sequence[Mark], limit: int, process_id: int, lease: int, programs: bool = False
 ) -> tuple[list[ClaimedJob], dict[Lane, int]]:
     """Move up to `limit` ready jobs into a process's hands, best first, and return them with the largest seq taken in each lane.
 
     Lanes are served by rank, then priority, then age of their oldest job; one is emptied before the next is touched. Paused
     queues are passed over. A job that another worker is claiming at this moment is skipped, never waited for. Leases are
-    `lease + 1` and up; the caller must not use a number twice.
+    `lease + 1` and up; the caller must not use a number twice. With `programs` it takes programs alone.
     """
     if not marks or limit <= 0:
         return [], {}
     order = {(mark.lane.queue, mark.lane.priority): (mark.rank, mark.lane.priority) for mark in marks}
     if session.dialect == "sqlite":
         lanes_given = [(mark.lane.queue, mark.lane.priority, mark.rank) for mark in marks]
-        rows = session.all("ready.claim", lanes=lanes_given, limit=limit, process_id=process_id, lease=lease)
+        name = "ready.claim_programs" if programs else "ready.claim"
+        rows = session.all(name, lanes=lanes_given, limit=limit, process_id=process_id, lease=lease)
+    elif programs:
+        rows = session.all(
+            "ready.claim_programs",
+            queues=[mark.lane.queue for mark in marks],
+            priorities=[mark.lane.priority for mark in marks],
+            ranks=[mark.rank for mark in marks],
+            limit=limit,
+            process_id=process_id,
+            lease=lease,
+        )
     else:
         rows = session.all(
             "ready.claim",

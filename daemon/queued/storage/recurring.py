@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, cast
 
 from queued.domain.errors import NotAllowed, UnknownId
-from queued.domain.jobs import Arrival, NewJob
+from queued.domain.jobs import NewJob, Stored
 from queued.domain.recurring import RecurringTask
 from queued.domain.settings import RecurringTaskSettings
 from queued.storage import jobs
@@ -181,6 +181,27 @@ def next_due(session: Session, owner: str, dynamic: bool, passed: Collection[str
     return None if row is None or row["seconds"] is None else float(row["seconds"])
 
 
+def reserve(session: Session, key: str, by: str, seconds: float) -> None:
+    """Have the other schedulers leave a task alone for so long, but not after we have said what became of it."""
+    session.run("recurring.reserve", key=key, by=by, seconds=float(seconds))
+
+
+def reserved(session: Session, key: str, by: str) -> RecurringTask | None:
+    """The task that we have reserved, held until the end of the transaction; None when it is ours no more."""
+    row = session.one("recurring.find", key=key)
+    return task_of(row) if row is not None and row["reserved_by"] == by else None
+
+
+def unreserve(session: Session, by: str, key: str | None = None) -> None:
+    """Leave a task, or all that we have reserved, to whoever looks next."""
+    session.run("recurring.unreserve", by=by, key=key)
+
+
+def hold(session: Session, key: str, why: str) -> None:
+    """Note why a run that is due cannot be started yet. It is made up for, and any scheduler may try."""
+    session.run("recurring.hold", key=key, why=why)
+
+
 def planned(
     session: Session,
     key: str,
@@ -219,11 +240,17 @@ def record(
     return row is not None
 
 
-def start(session: Session, key: str, run_at: datetime, job: NewJob) -> tuple[int, list[Arrival]]:
-    """Store the job of a run that `record` has claimed; its id, and what to announce after the commit."""
-    (job_id,), arrivals = jobs.enqueue(session, [job])
-    session.run("recurring.started", key=key, run_at=run_at, job_id=job_id)
-    return job_id, arrivals
+def start(session: Session, key: str, run_at: datetime, job: NewJob) -> Stored:
+    """Store the job of a run that `record` has claimed. Where another has its unique key the run ends here, without a job."""
+    stored = jobs.submit(session, [job])
+    (job_id,), note = stored.ids, stored.notes.get(0)
+    if note == "existing":
+        end(session, key, run_at, "skipped", f"job {job_id} has its unique key")
+    elif note == "refused":
+        end(session, key, run_at, "failed", f"NotUnique: job {job_id} has its unique key")
+    else:
+        session.run("recurring.started", key=key, run_at=run_at, job_id=job_id)
+    return stored
 
 
 def end(session: Session, key: str, run_at: datetime, outcome: str, message: str | None = None) -> None:
@@ -326,6 +353,6 @@ def task_of(row: Mapping[str, Any]) -> RecurringTask:
         cast(Literal["file", "dynamic"], row["source"]),
         **{
             name: row[name]
-            for name in ("version", "paused_at", "next_run_at", "due_at", "last_run_at", "asked_at", "problem")
+            for name in ("version", "paused_at", "next_run_at", "due_at", "last_run_at", "asked_at", "problem", "held")
         },
     )

@@ -34,7 +34,9 @@ class Daemon:
             **os.environ,
             "QUEUED_CONFIG": str(EXAMPLE / "queue.yml"),
             "QUEUED_ENV": "production",
+            "QUEUED_RECURRING_SCHEDULE": str(EXAMPLE / "recurring.yml"),
             "PHOTOS_INTERPRETER": str(python),
+            "PHOTOS_SITES": str(data / "site"),
             "QUEUED_DATABASE_URL": f"sqlite:///{data / 'queued.sqlite3'}",
         }
         self.process: subprocess.Popen[bytes] | None = None

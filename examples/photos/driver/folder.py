@@ -42,10 +42,10 @@ class Folder:
         return found
 
     def enqueue(self, pictures: dict[Path, Stamp]) -> None:
-        """One job for each picture, by the example's own script in its own environment."""
+        """A batch with one job for each picture, by the example's own script in its own environment."""
         names = [str(path) for path in pictures]
         for start in range(0, len(names), BATCH):
-            done = self.daemon.run_in_example("enqueue.py", self.site, *names[start : start + BATCH])
+            done = self.daemon.run_in_example("enqueue.py", self.site, self.path, *names[start : start + BATCH])
             if done.returncode:
                 raise ExampleError(f"The pictures could not be enqueued.\n{done.stderr.strip()}")
             told = json.loads(done.stdout)
@@ -77,4 +77,4 @@ class Folder:
 
 def outstanding(counts: dict[str, Any]) -> int:
     """How many jobs have not come to their end."""
-    return sum(int(counts[state]) for state in ("ready", "scheduled", "running"))
+    return sum(int(counts[state]) for state in ("ready", "scheduled", "blocked", "running"))

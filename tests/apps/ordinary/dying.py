@@ -88,7 +88,7 @@ def terminate_program(path: str) -> None:
     """A program that a job starts is ended by TERM as everywhere."""
     process = subprocess.Popen(["sleep", "3600"])
     process.terminate()
-    status = process.wait(timeout=10)
+    status = process.wait(timeout=60)
     with open(path, "w") as file:
         file.write(str(status))
 

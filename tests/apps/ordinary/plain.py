@@ -52,7 +52,7 @@ def meet(directory: str, name: str, other: str) -> None:
     """End only if another job runs at the same time."""
     with open(os.path.join(directory, name), "w"):
         pass
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not os.path.exists(os.path.join(directory, other)):
         if time.monotonic() > deadline:
             raise TimeoutError(f"{other} did not come")

@@ -41,6 +41,14 @@ def note(label: Any = None, seconds: float = 0.0) -> None:
 
 
 @queued.job()
+def wait_for(path: str) -> None:
+    """Run until there is a file of that name."""
+    with ledger.attempt(this().id):
+        while not os.path.exists(path):
+            time.sleep(0.01)
+
+
+@queued.job()
 async def anote(label: Any = None, seconds: float = 0.0) -> None:
     """The same as a coroutine."""
     job = this()
@@ -267,6 +275,13 @@ def in_time(label: str) -> None:
         pass
 
 
+@queued.job(expires=60.0)
+def in_good_time(label: str) -> None:
+    """The same, with more time than any start takes."""
+    with ledger.attempt(this().id, label=label):
+        pass
+
+
 @queued.job(rate=queued.rate_limit(2, per=1.0, key=lambda host: host))
 def fetch(host: str) -> None:
     """Run at most twice a second for each host."""
@@ -316,8 +331,11 @@ def die_first() -> None:
 
 
 @queued.job(retry_on=queued.retry_on(NoLuckError, wait=0.05, jitter=0, attempts=3))
-def walk(count: int, seconds: float, ends: str = "") -> None:
-    """Three steps: one that notes itself, one that counts with a cursor, one that notes itself. `ends` says how it goes wrong."""
+def walk(count: int, seconds: float, ends: str = "", until: str = "") -> None:
+    """Three steps: one that notes itself, one that counts with a cursor, one that notes itself.
+
+    `ends` says how it goes wrong; `until` names the file that it waits for half way.
+    """
     job = this()
     with ledger.attempt(job.id, attempt=job.attempt):
         with queued.step("open") as s:
@@ -330,6 +348,9 @@ def walk(count: int, seconds: float, ends: str = "") -> None:
                 time.sleep(seconds)
                 s.advance(number + 1)
                 queued.progress(number + 1, count, "counting")
+                while until and number == count // 2 and not os.path.exists(until):
+                    time.sleep(0.02)
+                    queued.progress(number + 1, count, "counting")
                 if ends and number == count // 2 and job.attempt == 1:
                     s.checkpoint()
                     if ends == "exit":

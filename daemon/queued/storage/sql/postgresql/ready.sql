@@ -55,6 +55,32 @@ FROM leased AS l CROSS JOIN LATERAL (
   SELECT id, class_name, arguments, options, enqueued_at FROM queued.jobs WHERE id = l.job_id LIMIT 1
 ) AS j
 
+-- name: claim_programs
+-- As `claim`, of programs alone. They are few, and the index ready_programs holds nothing else, so no marks and no fences.
+WITH picked AS MATERIALIZED (
+  SELECT r.ctid AS place
+  FROM unnest(:queues::text[], :priorities::bigint[], :ranks::bigint[]) AS l(queue, priority, rank)
+  JOIN queued.ready AS r ON r.queue = l.queue AND r.priority = l.priority AND (r.ties & 128) <> 0
+  WHERE NOT EXISTS (SELECT FROM queued.queues AS q WHERE q.name = l.queue AND q.paused_at IS NOT NULL)
+    AND EXISTS (SELECT FROM queued.processes AS p WHERE p.id = :process_id)
+  ORDER BY l.rank, l.priority, r.seq LIMIT :limit FOR UPDATE OF r SKIP LOCKED
+), gone AS (
+  DELETE FROM queued.ready WHERE ctid = ANY (ARRAY(SELECT place FROM picked))
+  RETURNING job_id, queue, priority, seq, attempt, ties
+), leased AS (
+  SELECT job_id, queue, priority, seq, attempt, ties, :lease::bigint + row_number() OVER () AS lease FROM gone
+), taken AS (
+  INSERT INTO queued.claimed (job_id, lease, process_id, queue, priority, attempt, ties)
+  SELECT job_id, lease, :process_id, queue, priority, attempt, ties FROM leased
+)
+SELECT j.id, l.lease, j.class_name, l.queue, l.priority, l.seq, l.attempt, l.ties, j.arguments, j.options, j.enqueued_at,
+  (SELECT json_object_agg(c.policy, c.spent)::text FROM (
+     SELECT a.policy, count(*) AS spent FROM queued.attempts AS a
+     WHERE a.job_id = l.job_id AND a.counted AND a.policy IS NOT NULL GROUP BY a.policy
+   ) AS c) AS counters,
+  NULL AS steps
+FROM leased AS l JOIN queued.jobs AS j ON j.id = l.job_id
+
 -- name: put_many
 -- Make jobs with ties ready, to the right of all others.
 INSERT INTO queued.ready (job_id, queue, priority, attempt, ties)

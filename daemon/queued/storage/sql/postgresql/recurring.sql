@@ -5,13 +5,15 @@ FROM queued.recurring_tasks AS t
 WHERE (t.asked_at IS NOT NULL
        OR (t.enabled AND t.paused_at IS NULL AND (t.due_at <= {now} OR (t.due_at IS NULL AND t.problem IS NULL))))
   AND NOT t.key = ANY (:passed::text[])
+  AND (t.reserved_until IS NULL OR t.reserved_until <= {now})
   AND ((t.source = 'dynamic' AND :dynamic)
        OR EXISTS (SELECT 1 FROM queued.recurring_owners AS o WHERE o.task_key = t.key AND o.owner = :owner))
 ORDER BY t.due_at, t.key LIMIT 1 FOR UPDATE OF t SKIP LOCKED
 
 -- name: next_due
--- Seconds until this owner's scheduler has something to do.
-SELECT min(CASE WHEN t.asked_at IS NOT NULL OR (t.due_at IS NULL AND t.problem IS NULL) THEN 0
+-- Seconds until this owner's scheduler has something to do. What another has reserved may be left to us when that is over.
+SELECT min(CASE WHEN t.reserved_until > {now} THEN extract(epoch FROM greatest(t.reserved_until, CASE WHEN t.asked_at IS NULL THEN t.due_at END) - {now})::float8
+                WHEN t.asked_at IS NOT NULL OR (t.due_at IS NULL AND t.problem IS NULL) THEN 0
                 ELSE extract(epoch FROM t.due_at - {now})::float8 END) AS seconds
 FROM queued.recurring_tasks AS t
 WHERE (t.asked_at IS NOT NULL OR (t.enabled AND t.paused_at IS NULL)) AND NOT t.key = ANY (:passed::text[])
@@ -21,6 +23,11 @@ WHERE (t.asked_at IS NOT NULL OR (t.enabled AND t.paused_at IS NULL)) AND NOT t.
 -- name: find
 -- One task, held until the end of the transaction.
 SELECT t.*, {now} AS now_at FROM queued.recurring_tasks AS t WHERE t.key = :key FOR UPDATE
+
+-- name: reserve
+-- One scheduler asks the application about the next run; the others leave it alone meanwhile.
+UPDATE queued.recurring_tasks SET reserved_by = :by, reserved_until = {now} + :seconds * interval '1 second'
+WHERE key = :key
 
 -- name: disown_silent
 -- Owners that have been silent for a long time list nothing any more.

@@ -10,7 +10,7 @@ VALUES (:key, :source, :class_name, :arguments, :queue, :priority, :timeout, :sc
 UPDATE queued.recurring_tasks
 SET source = :source, class_name = :class_name, arguments = :arguments, queue = :queue, priority = :priority,
     timeout = :timeout, schedule = :schedule, timezone = :timezone, description = :description, missed = :missed,
-    overlap = :overlap, jitter = :jitter, enabled = :enabled, version = version + 1, updated_at = {now}, problem = NULL,
+    overlap = :overlap, jitter = :jitter, enabled = :enabled, version = version + 1, updated_at = {now}, problem = NULL, held = NULL,
     next_run_at = CASE WHEN :anew THEN NULL ELSE next_run_at END, due_at = CASE WHEN :anew THEN NULL ELSE due_at END
 WHERE key = :key;
 
@@ -30,7 +30,8 @@ UPDATE queued.recurring_tasks SET paused_at = {now}, updated_at = {now} WHERE ke
 
 -- name: resume
 -- Run on schedule again, from the next moment on: what was missed meanwhile was meant to be.
-UPDATE queued.recurring_tasks SET paused_at = NULL, next_run_at = NULL, due_at = NULL, problem = NULL, updated_at = {now}
+UPDATE queued.recurring_tasks SET paused_at = NULL, next_run_at = NULL, due_at = NULL, problem = NULL, held = NULL,
+  updated_at = {now}
 WHERE key = :key AND paused_at IS NOT NULL;
 
 -- name: ask
@@ -40,12 +41,24 @@ UPDATE queued.recurring_tasks SET asked_at = {now} WHERE key = :key;
 -- name: planned
 -- What a scheduler has worked out.
 UPDATE queued.recurring_tasks
-SET next_run_at = :next_run_at, due_at = :due_at, last_run_at = COALESCE(:last_run_at, last_run_at), problem = :problem
+SET next_run_at = :next_run_at, due_at = :due_at, last_run_at = COALESCE(:last_run_at, last_run_at), problem = :problem,
+    reserved_by = NULL, reserved_until = NULL, held = NULL
 WHERE key = :key;
 
 -- name: answered
--- The run that was asked for has been started.
-UPDATE queued.recurring_tasks SET asked_at = NULL WHERE key = :key;
+-- The run that was asked for has been started. One of the schedule that is held back stays so.
+UPDATE queued.recurring_tasks
+SET asked_at = NULL, reserved_by = NULL, reserved_until = NULL, held = CASE WHEN due_at <= {now} THEN held END
+WHERE key = :key;
+
+-- name: hold
+-- A run that is due cannot be started yet; any scheduler may try.
+UPDATE queued.recurring_tasks SET held = :why, reserved_by = NULL, reserved_until = NULL WHERE key = :key;
+
+-- name: unreserve
+-- A scheduler asks no more about this task, or about any.
+UPDATE queued.recurring_tasks SET reserved_by = NULL, reserved_until = NULL
+WHERE reserved_by = :by AND (CAST(:key AS TEXT) IS NULL OR key = :key);
 
 -- name: list
 -- Every task, with how many schedulers have it in their files and are alive, and the last of its runs.

@@ -52,6 +52,35 @@ FROM temp.picked AS p
 CROSS JOIN queued.jobs AS j ON j.id = p.job_id
 CROSS JOIN queued.claimed AS c ON c.job_id = p.job_id
 
+-- name: claim_programs
+-- As `claim`, of programs alone. They are few, and the index ready_programs holds nothing else.
+DELETE FROM temp.picked;
+
+INSERT INTO temp.picked (seq, job_id, queue, priority, attempt, ties)
+SELECT r.seq, r.job_id, r.queue, r.priority, r.attempt, r.ties
+FROM json_each(:lanes) AS given
+CROSS JOIN queued.ready AS r ON r.queue = json_extract(given.value, '$[0]') AND r.priority = json_extract(given.value, '$[1]')
+     AND (r.ties & 128) <> 0
+WHERE NOT EXISTS (SELECT 1 FROM queued.queues AS q WHERE q.name = r.queue AND q.paused_at IS NOT NULL)
+  AND EXISTS (SELECT 1 FROM queued.processes AS p WHERE p.id = :process_id)
+ORDER BY json_extract(given.value, '$[2]'), r.priority, r.seq
+LIMIT :limit;
+
+DELETE FROM queued.ready WHERE seq IN (SELECT seq FROM temp.picked);
+
+INSERT INTO queued.claimed (job_id, lease, process_id, queue, priority, attempt, ties)
+SELECT job_id, :lease + row_number() OVER (ORDER BY seq), :process_id, queue, priority, attempt, ties FROM temp.picked;
+
+SELECT j.id, c.lease, j.class_name, p.queue, p.priority, p.seq, p.attempt, p.ties, j.arguments, j.options, j.enqueued_at,
+  (SELECT json_group_object(s.policy, s.spent) FROM (
+     SELECT a.policy AS policy, count(*) AS spent FROM queued.attempts AS a
+     WHERE a.job_id = p.job_id AND a.counted AND a.policy IS NOT NULL GROUP BY a.policy
+   ) AS s) AS counters,
+  NULL AS steps
+FROM temp.picked AS p
+CROSS JOIN queued.jobs AS j ON j.id = p.job_id
+CROSS JOIN queued.claimed AS c ON c.job_id = p.job_id
+
 -- name: put_many
 -- Make jobs with ties ready, to the right of all others.
 INSERT INTO queued.ready (job_id, queue, priority, attempt, ties)
