@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -409,20 +410,30 @@ def test_the_configuration_of_this_host_is_looked_at(sqlite_url: str, program: P
 
 
 def test_an_import_that_ends_the_program_or_never_ends_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from queued.cli import imports
+    from queued.cli import doctor
     from queued.domain.settings import AppSettings
 
     (tmp_path / "quits.py").write_text("import sys; sys.exit(9)\n")
     (tmp_path / "hangs.py").write_text("import time; time.sleep(60)\n")
-    assert (
-        imports.imported(AppSettings(str(tmp_path), sys.executable, ("quits",)))
-        == "the interpreter ended with status 9"
-    )
-    monkeypatch.setattr(imports, "PATIENCE", 0.5)
-    told = imports.imported(AppSettings(str(tmp_path), sys.executable, ("hangs",)))
-    assert told == "the import has not ended after 0 s"
-    missing = imports.imported(AppSettings(str(tmp_path), "/nowhere/python", ("x",)))
-    assert missing == "/nowhere/python: No such file or directory"
+    quits = doctor.loading(AppSettings(str(tmp_path), sys.executable, ("quits",)))
+    assert quits.outcome == "problem"
+    assert "sys.exit(9)" in quits.found
+    monkeypatch.setattr(doctor, "PATIENCE", 1.0)
+    hangs = doctor.loading(AppSettings(str(tmp_path), sys.executable, ("hangs",)))
+    assert hangs.found == "it took longer than 1 s"
+    missing = doctor.loading(AppSettings(str(tmp_path), "/nowhere/python", ("x",)))
+    assert "/nowhere/python" in missing.found
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_root_does_not_import_what_another_user_wrote(tmp_path: Path) -> None:
+    from queued.cli import doctor
+    from queued.domain.settings import AppSettings
+
+    os.chown(tmp_path, 12345, 12345)
+    told = doctor.loading(AppSettings(str(tmp_path), sys.executable, ("x",)))
+    assert told.outcome == "skipped"
+    assert "user 12345" in told.found
 
 
 def test_the_output_for_programs_is_json_alone(ctl: Program, store: Store) -> None:

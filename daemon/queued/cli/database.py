@@ -50,7 +50,6 @@ def database_settings(arguments: argparse.Namespace) -> DatabaseSettings:
     """
     from dataclasses import replace
 
-    from queued.configuration import database_from_file, find
     from queued.configuration.addresses import absolute, url_fault
     from queued.domain.settings import DatabaseSettings
 
@@ -63,6 +62,8 @@ def database_settings(arguments: argparse.Namespace) -> DatabaseSettings:
         url = absolute(url, os.getcwd())
     if url and not _names_file(arguments):
         return DatabaseSettings(url=url)
+    from queued.configuration import database_from_file, find
+
     environ = {**os.environ, "QUEUED_DATABASE_URL": url} if url else os.environ
     settings = database_from_file(find(arguments.config, os.environ, os.getcwd()), arguments.env, environ)
     return replace(settings, url=url) if url else settings

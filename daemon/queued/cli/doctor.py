@@ -19,10 +19,12 @@ from queued.domain.errors import ConfigurationError, DatabaseError, DatabaseMisc
 if TYPE_CHECKING:
     from queued.configuration import Loaded
     from queued.domain.insights import Overview
-    from queued.domain.settings import DatabaseSettings
+    from queued.domain.settings import AppSettings, DatabaseSettings
     from queued.storage.session import Row, Session
     from queued.storage.store import Store
 
+#: Seconds that the application may take to be loaded.
+PATIENCE = 60.0
 MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "problem": ("✗", "red"), "skipped": ("-", "dim")}
 
 
@@ -200,13 +202,28 @@ def of_this_host(loaded: Loaded | None, verdict: Verdict) -> Iterator[Verdict]:
     if settings.app is None or not settings.workers:
         yield configuration.no_application("none runs on this host")
     else:
-        from queued.cli.imports import imported
-
-        began = time.monotonic()
-        error = imported(settings.app)
-        yield configuration.application(settings.app.imports, settings.app.python, error, time.monotonic() - began)
+        yield loading(settings.app)
     directory = settings.runtime_directory
     while not os.path.isdir(directory):
         directory = os.path.dirname(directory) or "/"
     room = shutil.disk_usage(directory)
     yield database.space(settings.runtime_directory, room.free, room.total, "host.space")
+
+
+def loading(app: AppSettings) -> Verdict:
+    """Load the application as the daemon does, and let it go again. Root does not: nothing of it is to run with root's rights."""
+    from queued.processes.application import ApplicationError
+    from queued.processes.knowing import unknown_jobs
+
+    if os.geteuid() == 0 and os.path.isdir(app.path) and os.stat(app.path).st_uid != 0:
+        owner = os.stat(app.path).st_uid
+        return configuration.no_application(
+            f"root does not import what user {owner} wrote; run doctor as the daemon's user"
+        )
+    began = time.monotonic()
+    error = None
+    try:
+        unknown_jobs(app, [], PATIENCE)
+    except (ApplicationError, OSError) as failed:
+        error = str(failed)
+    return configuration.application(app.imports, app.python, error, time.monotonic() - began)
