@@ -303,10 +303,7 @@ def overview(session: Session, threshold: float = ALIVE_THRESHOLD) -> Overview:
     since = clock - timedelta(hours=1)
     known = processes(session, threshold)
     listed = queues(session, known)
-    last_hour = {state: Count(0) for state in ("finished", "discarded", "cancelled")}
-    for row in session.all("insights.count_ends_since", since=since, cap=COUNT_CAP + 1):
-        last_hour[row["state"]] = Count.of(row["n"])
-    last_hour["failed"] = _count(session, "insights.count_failed_since", since=since)
+    last_hour = ends(session, since)
     return Overview(
         now=clock,
         ready=_count(session, "insights.count_ready"),
@@ -320,6 +317,15 @@ def overview(session: Session, threshold: float = ALIVE_THRESHOLD) -> Overview:
         processes=known,
         oldest_due_at=_oldest_due(session, clock),
     )
+
+
+def ends(session: Session, since: datetime) -> dict[str, Count]:
+    """How many jobs have ended since then, by how."""
+    counted = {state: Count(0) for state in ("finished", "discarded", "cancelled")}
+    for row in session.all("insights.count_ends_since", since=since, cap=COUNT_CAP + 1):
+        counted[row["state"]] = Count.of(row["n"])
+    counted["failed"] = _count(session, "insights.count_failed_since", since=since)
+    return counted
 
 
 def _count(session: Session, statement: str, **params: Any) -> Count:
