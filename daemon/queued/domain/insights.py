@@ -297,7 +297,7 @@ def diagnose(overview: Overview) -> list[Finding]:
             text = f"queue {queue.name} holds {queue.ready.of_jobs('ready')} and no living worker serves it"
             found.append(Finding("problem", text, "add it to a worker's queues: in queue.yml"))
     if overview.failed.value:
-        found.append(Finding("warning", overview.failed.of_jobs("failed"), "queuectl jobs list --state failed"))
+        found.append(Finding("warning", overview.failed.of_jobs("failed"), "queuectl errors"))
     return sorted(found, key=lambda finding: finding.severity != "problem")
 
 
