@@ -86,7 +86,7 @@ def test_a_screen_is_what_the_program_prints(
     program: Program,  # noqa: F811
     command: str,
 ) -> None:
-    store, path = scene
+    _, path = scene
     name, *words = command.split()
     told = program(name, *words, "--database", f"sqlite:///{path}")
     assert told.status in {0, 3}

@@ -307,10 +307,11 @@ def overview(session: Session, threshold: float = ALIVE_THRESHOLD) -> Overview:
     return Overview(
         now=clock,
         ready=_count(session, "insights.count_ready"),
-        scheduled=_count(session, "insights.count_scheduled"),
-        blocked=_count(session, "insights.count_blocked"),
-        running=_count(session, "insights.count_claimed"),
-        failed=_count(session, "insights.count_failed"),
+        # These were counted by queue, from the same rows.
+        scheduled=Count.of(sum(queue.scheduled.value for queue in listed)),
+        blocked=Count.of(sum(queue.blocked.value for queue in listed)),
+        running=Count.of(sum(queue.running for queue in listed)),
+        failed=Count.of(sum(queue.failed.value for queue in listed)),
         last_hour=last_hour,
         oldest_ready_at=min((queue.oldest_ready_at for queue in listed if queue.oldest_ready_at), default=None),
         queues=listed,

@@ -7,20 +7,8 @@ SELECT {now} AS now_at;
 -- name: count_ready
 SELECT count(*) AS n FROM (SELECT 1 FROM queued.ready LIMIT :cap) AS counted;
 
--- name: count_scheduled
-SELECT count(*) AS n FROM (SELECT 1 FROM queued.scheduled LIMIT :cap) AS counted;
-
 -- name: longest_due
 SELECT run_at AS due_at FROM queued.scheduled ORDER BY run_at LIMIT 1;
-
--- name: count_claimed
-SELECT count(*) AS n FROM (SELECT 1 FROM queued.claimed LIMIT :cap) AS counted;
-
--- name: count_blocked
-SELECT count(*) AS n FROM (SELECT 1 FROM queued.blocked LIMIT :cap) AS counted;
-
--- name: count_failed
-SELECT count(*) AS n FROM (SELECT 1 FROM queued.failed LIMIT :cap) AS counted;
 
 -- name: count_failed_since
 SELECT count(*) AS n FROM (SELECT 1 FROM queued.failed WHERE failed_at >= :since LIMIT :cap) AS counted;
