@@ -26,6 +26,7 @@ ROWS = (
     Row("drain_1", "drain, 1 worker", "jobs/s", "≥ 20 k", "> 25 k, then > 58 k"),
     Row("drain_2", "drain, 2 workers", "jobs/s", "-", "> 35 k, then > 75 k"),
     Row("bulk", "enqueue in batches of 1000", "jobs/s", "-", "> 151 k"),
+    Row("batched", "the same, into one batch", "jobs/s"),
     Row("single", "enqueue one by one, durable", "jobs/s", "> 6.1 k", "> 4 k"),
     Row("latency_p50", "enqueue to start, idle, p50", "ms", "≤ 2", "≤ 2"),
     Row("latency_p99", "enqueue to start, idle, p99", "ms", "≤ 10", "≤ 10"),

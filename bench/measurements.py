@@ -140,6 +140,18 @@ def bulk(database: Database, size: Size) -> Values:
     return {"bulk": size.bulk / (time.monotonic() - started)}
 
 
+def batched(database: Database, size: Size) -> Values:
+    """As `bulk`, but all jobs are members of one batch that is stored already."""
+    database.fresh()
+    enqueue(jobs.nothing, BATCH)
+    with queued.batch("bench") as batch:
+        jobs.nothing.enqueue()
+    started = time.monotonic()
+    for start in range(0, size.bulk, BATCH):
+        batch.add_many([jobs.nothing.bind() for _ in range(min(BATCH, size.bulk - start))])
+    return {"batched": size.bulk / (time.monotonic() - started)}
+
+
 def single(database: Database, size: Size) -> Values:
     database.fresh()
     enqueue(jobs.nothing, 1)
@@ -242,6 +254,7 @@ MEASUREMENTS: Mapping[str, tuple[Callable[[Database, Size], Values], bool]] = {
     "drain_1": (drain_1, True),
     "drain_2": (drain_2, True),
     "bulk": (bulk, True),
+    "batched": (batched, True),
     "single": (single, True),
     "latency": (latency, True),
     "compute": (compute, True),

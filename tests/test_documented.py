@@ -147,6 +147,8 @@ def test_every_name_in_json_is_in_the_manual(ctl: Program, store: Store, worker:
     from queued.domain.batches import NewBatch, stored_callback
     from queued.domain.jobs import NewJob
     from queued.domain.limits import Limit
+    from queued.domain.rates import Rate
+    from queued.domain.unique import Unique
     from queued.storage import heartbeats, recurring
 
     with store.transaction() as session:
@@ -154,7 +156,14 @@ def test_every_name_in_json_is_in_the_manual(ctl: Program, store: Store, worker:
         recurring.record(session, "ping", datetime.now(timezone.utc), outcome="finished")
     failed, ready = store.enqueue([NewJob("app.a"), NewJob("app.b", queue="mail")])
     store.enqueue([NewJob("app.c", limits=(Limit("key", 1),))])
-    store.submit([NewJob("app.d")], NewBatch(on_finish=stored_callback(NewJob("app.e"))))
+    opened = [NewBatch(on_finish=stored_callback(NewJob("app.e"))), NewBatch(number=-2, parent=-1)]
+    tied = NewJob("app.d", batch=-2, unique=Unique("k"), expires=60.0, rate=Rate("r", 1, 60.0), wait=60.0)
+    tied_id = store.submit([tied], opened).ids[0]
+    with store.transaction() as session:
+        session.run(
+            "attempts.interrupt",
+            job_id=tied_id, reason="stopped", attempt=1, hostname="here", process_name="w", ended_ago=0.0,
+        )  # fmt: skip
     worker.fail(failed)
     described = set(re.findall(r"[a-z_]+", page("queuectl")["JSON OUTPUT"]))
     for words in (
@@ -162,6 +171,7 @@ def test_every_name_in_json_is_in_the_manual(ctl: Program, store: Store, worker:
         ["jobs", "list"],
         ["jobs", "show", failed],
         ["errors"],
+        ["jobs", "show", tied_id],
         ["jobs", "retry", failed, ready],
         ["jobs", "discard", "--state", "ready", "--dry-run"],
         ["locks", "list"],

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,15 @@ COMMANDS = Path(sys.executable).parent
 
 def block(language: str, heading: str) -> str:
     """The first code block of a language below a heading."""
+    return blocks(language, heading)[0]
+
+
+def blocks(language: str, heading: str) -> list[str]:
+    """The code blocks of a language below a heading."""
     section = README.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    found = re.search(rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    assert found is not None, f"no {language} block below {heading!r}"
-    return found[1]
+    found = re.findall(rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    assert found, f"no {language} block below {heading!r}"
+    return found
 
 
 def test_the_first_job_has_ten_lines_at_most() -> None:
@@ -102,63 +108,81 @@ def test_the_recurring_tasks_are_right_and_their_code_runs(tmp_path: Path, monke
     store.close()
 
 
-@pytest.mark.skipif(not (COMMANDS / "queued").exists(), reason="the package is not installed in this environment")
-def test_the_limits_work_as_the_readme_says(tmp_path: Path) -> None:
-    heading = "Not too many at once, not twice, not too late"
-    (tmp_path / "jobs.py").write_text(block("python", heading))
-    (tmp_path / "queue.yml").write_text(block("yaml", "A first job"))
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("QUEUED_")}
-    environment = {**inherited, "PATH": f"{COMMANDS}{os.pathsep}{os.environ['PATH']}", "XDG_RUNTIME_DIR": str(tmp_path)}
-    log = tmp_path / "log"
-    subprocess.run(["queued", "migrate"], cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=60)
-    shown = subprocess.run(
-        ["sh", "-eu", "-c", block("sh", heading)],
-        cwd=tmp_path, env=environment, check=True, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert "the same report: True True" in shown.stdout
-    assert shown.stdout.count("jobs.book") >= 2
-    assert "jobs.book/ada" in shown.stdout
-    with log.open("wb") as file:
-        daemon = subprocess.Popen(["queued", "start"], cwd=tmp_path, env=environment, stdout=file, stderr=file)
-    try:
-        deadline = time.monotonic() + 60
-        while log.read_text().count("booked") < 4:
-            assert daemon.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-    finally:
-        daemon.terminate()
-        daemon.wait(60)
-    said = re.findall(r"booked (\d+) for ada", log.read_text())
-    assert said == ["10", "20", "30"]
+class Shown:
+    """A section of the README in a directory of its own: its jobs, its commands, and then the daemon."""
+
+    def __init__(self, directory: Path, heading: str) -> None:
+        self.directory = directory
+        self.log = directory / "log"
+        self._heading = heading
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("QUEUED_")}
+        path = f"{COMMANDS}{os.pathsep}{os.environ['PATH']}"
+        self.environment = {**inherited, "PATH": path, "XDG_RUNTIME_DIR": str(directory)}
+        (directory / "jobs.py").write_text(block("python", heading))
+        (directory / "queue.yml").write_text(block("yaml", "A first job"))
+        self.run("queued", "migrate")
+
+    def run(self, *command: str) -> str:
+        """What a command prints; it must succeed."""
+        return subprocess.run(
+            command, cwd=self.directory, env=self.environment, check=True, capture_output=True, text=True, timeout=60
+        ).stdout
+
+    def commands(self) -> str:
+        """What the commands of the section print."""
+        return self.run("sh", "-eu", "-c", block("sh", self._heading))
+
+    def daemon_until(self, done: Callable[[str], bool]) -> str:
+        """Run the daemon until its log is as it should be; the log."""
+        with self.log.open("wb") as file:
+            daemon = subprocess.Popen(
+                ["queued", "start"], cwd=self.directory, env=self.environment, stdout=file, stderr=file
+            )
+        try:
+            deadline = time.monotonic() + 60
+            while not done(self.log.read_text()):
+                assert daemon.poll() is None, self.log.read_text()
+                assert time.monotonic() < deadline, self.log.read_text()
+                time.sleep(0.05)
+        finally:
+            daemon.terminate()
+            daemon.wait(60)
+        return self.log.read_text()
 
 
-@pytest.mark.skipif(not (COMMANDS / "queued").exists(), reason="the package is not installed in this environment")
-def test_a_batch_works_as_the_readme_says(tmp_path: Path) -> None:
+@pytest.fixture
+def section(tmp_path: Path) -> Callable[[str], Shown]:
+    """Sets a section of the README up."""
+    if not (COMMANDS / "queued").exists():
+        pytest.skip("the package is not installed in this environment")
+    return lambda heading: Shown(tmp_path, heading)
+
+
+def test_the_limits_work_as_the_readme_says(section: Callable[[str], Shown]) -> None:
+    shown = section("Not too many at once, not twice, not too late")
+    told = shown.commands()
+    assert "the same report: True True" in told
+    assert told.count("jobs.book") >= 2
+    assert "jobs.book/ada" in told
+    log = shown.daemon_until(lambda log: log.count("booked") >= 4)
+    assert re.findall(r"booked (\d+) for ada", log) == ["10", "20", "30"]
+
+
+def test_a_batch_works_as_the_readme_says(section: Callable[[str], Shown]) -> None:
     heading = "Many jobs, and one after all of them"
-    (tmp_path / "jobs.py").write_text(block("python", heading))
-    (tmp_path / "queue.yml").write_text(block("yaml", "A first job"))
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("QUEUED_")}
-    environment = {**inherited, "PATH": f"{COMMANDS}{os.pathsep}{os.environ['PATH']}", "XDG_RUNTIME_DIR": str(tmp_path)}
-    log = tmp_path / "log"
-    subprocess.run(["queued", "migrate"], cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=60)
-    shown = subprocess.run(
-        ["sh", "-eu", "-c", block("sh", heading)],
-        cwd=tmp_path, env=environment, check=True, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert "batch 1\n" in shown.stdout
-    assert "0/3" in shown.stdout
-    with log.open("wb") as file:
-        daemon = subprocess.Popen(["queued", "start"], cwd=tmp_path, env=environment, stdout=file, stderr=file)
-    try:
-        deadline = time.monotonic() + 60
-        while "May: 2 of 3 invoices, 1 failed" not in log.read_text():
-            assert daemon.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-    finally:
-        daemon.terminate()
-        daemon.wait(60)
+    shown = section(heading)
+    told = shown.commands()
+    assert "batch 1\n" in told
+    assert "0/3" in told
+    nested = blocks("python", heading)[1]
+    (shown.directory / "nested.py").write_text(f"import queued\nfrom jobs import invoice, report\n{nested}")
+    shown.environment["QUEUED_CONFIG"] = "queue.yml"
+    shown.environment["PYTHONPATH"] = str(shown.directory)
+    shown.run(sys.executable, "nested.py")
+    assert re.search(r"└ 3 +open +0/1 .* {2}May\n", shown.run("queuectl", "batches", "list"))
+    shown.daemon_until(
+        lambda log: "May: 2 of 3 invoices, 1 failed" in log and "All months: 2 of 2 invoices, 0 failed" in log
+    )
 
 
 def test_the_job_that_is_resumed_does_nothing_twice() -> None:

@@ -159,6 +159,12 @@ def _job_error(data: Mapping[str, Any]) -> str:
     return _error(data.get("error") or data.get("failure") or data.get("reason") or "no reason given")
 
 
+def _failed(data: Mapping[str, Any]) -> str:
+    attempts = data.get("attempts")
+    after = "" if not attempts else f" after {attempts} attempt{'s' if attempts > 1 else ''}"
+    return f"{_job(data)} failed{after}: {_job_error(data)}"
+
+
 def _retried(data: Mapping[str, Any]) -> str:
     return f"{_job(data)} runs again in {float(data.get('wait', 0.0)):.1f} s: {_job_error(data)}"
 
@@ -286,7 +292,7 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
         lambda data: f"{_jobs(len(data['ids']))} ready again, {data['why']}: {_ids(data['ids'])}",
     ),
     "job_output": (_output_level, _output),
-    "job_failed": ("error", lambda data: f"{_job(data)} failed: {_job_error(data)}"),
+    "job_failed": ("error", _failed),
     "job_retry": ("warning", _retried),
     "job_interrupted": ("warning", lambda data: f"{_job(data)} is told to end ({data['reason']})"),
     "job_released": ("info", _released),

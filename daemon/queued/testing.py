@@ -7,7 +7,8 @@
 
 No database is touched. Arguments take the same way through JSON as in production, so what could not be stored fails here too.
 Everything enqueued in this process is seen, from whatever thread; `connection=` is not asked, so a rolled back enqueue counts
-as made. Nothing runs at the same time, so limits and rates hold nobody up; nothing follows the end of a batch.
+as made. Nothing runs at the same time, so limits and rates hold nobody up. Callbacks of a batch are enqueued when its last member
+has ended.
 """
 
 from __future__ import annotations
@@ -24,9 +25,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from queued.client.attempt import Attempt
     from queued.client.jobs import Job
+    from queued.client.route import Receipts
+    from queued.domain.batches import BatchState, End, NewBatch
     from queued.domain.jobs import NewJob
 
 _ids = itertools.count(1)
+_batch_ids = itertools.count(1)
+#: The batches that were opened in this process while a test was in the database's place.
+_batches: dict[int, BatchState] = {}
 
 
 @dataclass
@@ -49,6 +55,8 @@ class CollectedJob:
     attempt: int = 1
     error: BaseException | None = None
     counters: dict[str, int] = field(default_factory=dict, repr=False)
+    #: The batch that it is a member of.
+    batch: int | None = None
     #: Where its steps stand, for the next attempt.
     steps: str | None = field(default=None, repr=False)
     stored: NewJob | None = field(default=None, repr=False)
@@ -69,11 +77,15 @@ class Collection:
     def __getitem__(self, index: int) -> CollectedJob:
         return self.jobs[index]
 
-    def accept(self, jobs: Sequence[NewJob]) -> list[int]:
-        """Take jobs instead of the database."""
-        collected = [_collected(job) for job in jobs]
-        self.jobs += collected
-        return [job.id for job in collected]
+    def accept(self, jobs: Sequence[NewJob], batches: Sequence[NewBatch] = ()) -> Receipts:
+        """Take jobs instead of the database, and the batches that are opened for them."""
+        collected, following, receipts = _taken(jobs, batches)
+        self.take([*collected, *following])
+        return receipts
+
+    def take(self, jobs: Sequence[CollectedJob]) -> None:
+        """They wait to be drained."""
+        self.jobs += jobs
 
     def waiting(self) -> list[CollectedJob]:
         """The jobs that were not run yet, those due first at the front, smaller priorities before larger."""
@@ -147,15 +159,27 @@ class Collection:
 class Inline:
     """Runs each job as it is enqueued."""
 
-    def accept(self, jobs: Sequence[NewJob]) -> list[int]:
-        """Run jobs, each to its end. The error of one that fails passes through."""
-        collected = [_collected(job) for job in jobs]
-        for job in collected:
-            while job.state == "waiting":
-                _run(job, self)
+    def accept(self, jobs: Sequence[NewJob], batches: Sequence[NewBatch] = ()) -> Receipts:
+        """Run jobs, each to its end. The error of one that fails passes through; of a batch, when all of its members have ended."""
+        collected, following, receipts = _taken(jobs, batches)
+        self.take([*collected, *following])
+        return receipts
+
+    def take(self, jobs: Sequence[CollectedJob]) -> None:
+        """Run them."""
+        errors: list[BaseException] = []
+        for job in jobs:
+            try:
+                while job.state == "waiting":
+                    _run(job, self)
+            except Exception as error:  # of what it has enqueued with its end
+                errors.append(error)
             if job.state == "failed" and job.error is not None:
-                raise job.error
-        return [job.id for job in collected]
+                errors.append(job.error)
+            if errors and job.batch is None:
+                break
+        if errors:
+            raise errors[0]
 
 
 @contextmanager
@@ -218,6 +242,38 @@ def _sinks() -> Any:
     return route.push_sink, route.remove_sink
 
 
+def _taken(
+    jobs: Sequence[NewJob], batches: Sequence[NewBatch]
+) -> tuple[list[CollectedJob], list[CollectedJob], Receipts]:
+    """The jobs, the callbacks of opened batches that have no members, and what is told of them. Raises `BatchFinished`."""
+    from collections import Counter
+
+    from queued.client.route import Receipts
+    from queued.domain.batches import Enrolment, finish, grow
+
+    enrolment = Enrolment(states=dict(_batches))
+    for batch in batches:
+        enrolment.open(batch, next(_batch_ids))
+    known = enrolment.members(jobs)
+    _batches.update(enrolment.states)
+    collected = [_collected(job) for job in known]
+    grow(_batches, Counter(job.batch for job in known if job.batch is not None))
+    _, callbacks = finish(_batches, enrolment.opened.values())
+    receipts = Receipts([job.id for job in collected], batches=enrolment.opened)
+    return collected, [_collected(job) for job in callbacks], receipts
+
+
+def _follow(job: CollectedJob) -> list[CollectedJob]:
+    """A job has ended; the callbacks of the batches that have finished by that."""
+    from queued.domain.batches import end_members, finish
+
+    if job.batch is None or job.state == "waiting":
+        return []
+    ends: dict[str, End] = {"done": "done", "failed": "failed"}
+    changed = end_members(_batches, [(job.id, job.batch, ends.get(job.state, "discarded"))])
+    return [_collected(callback) for callback in finish(_batches, changed)[1]]
+
+
 def _collected(job: NewJob) -> CollectedJob:
     from queued.client.arguments import decode_call
 
@@ -231,6 +287,7 @@ def _collected(job: NewJob) -> CollectedJob:
         queue=job.queue,
         priority=job.priority,
         run_at=run_at,
+        batch=job.batch,
         stored=job,
     )
 
@@ -254,8 +311,8 @@ def _run(job: CollectedJob, sink: Collection | Inline) -> None:
         job.state = "failed"  # nobody stops a worker here: the job raised it itself, and would for ever
     else:
         job.state = kind
-    if outcome.get("enqueue"):
-        sink.accept([_new_job(frame) for frame in outcome["enqueue"]])
+    further = [_collected(_new_job(frame)) for frame in outcome.get("enqueue") or ()]
+    sink.take([*further, *_follow(job)])
 
 
 def _attempt(job: CollectedJob) -> Attempt:

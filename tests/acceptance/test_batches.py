@@ -84,6 +84,21 @@ def test_a_job_opens_a_batch_through_its_worker(service: Service, work: ModuleTy
     assert finish["counts"] == [1, 1, 0, 0]
 
 
+def test_a_batch_is_followed_after_those_that_its_members_open(service: Service, work: ModuleType, label: str) -> None:
+    outer = open_batch(service, work, work.open_a_batch.bind(label), work.note.bind(label), label=label)
+    finish, success = followers(service, outer)
+    assert (
+        finish["counts"] == success["counts"] == [4, 4, 0, 0]
+    )  # two members, one of the inner batch, and what follows it
+    [told] = [entry for entry in service.ledger.entries("told") if shown(service, entry["batch"])["parent"] == outer]
+    [inner] = followers(service, told["batch"], 1)
+    assert inner["counts"] == [1, 1, 0, 0]
+    ended = [shown(service, batch_id)["finished_at"] for batch_id in (told["batch"], outer)]
+    assert ended == sorted(ended)
+    listed = service.daemon.queuectl("batches", "list").stdout
+    assert f"└ {told['batch']} " in listed
+
+
 def test_what_an_operator_cancels_counts_as_discarded(service: Service, work: ModuleType, label: str) -> None:
     batch_id = open_batch(service, work, work.note.bind(label), work.note.set(wait=3600).bind(label), label=label)
     service.until(lambda: shown(service, batch_id)["done"] == 1, "the first member's end")

@@ -65,6 +65,9 @@ def test_a_stop_ends_a_job_at_its_next_checkpoint_and_the_next_daemon_goes_on_th
     stopped = {one: len(numbers(own, one)) for one in (job, ajob)}
     assert all(20 <= count < 150 for count in stopped.values()), "it ended long before it was done, and not by force"
     assert (own.job(job).state, own.job(job).attempt, own.job(job).attempts) == ("ready", 1, ())
+    cut = own.job(job).interruptions
+    assert cut is not None
+    assert (cut.times, cut.attempt, cut.reason) == (1, 1, "its worker stopped, and it ended when told to")
     own.daemon.start()
     own.wait_all([job, ajob])
     for one in (job, ajob):
@@ -73,6 +76,22 @@ def test_a_stop_ends_a_job_at_its_next_checkpoint_and_the_next_daemon_goes_on_th
         assert own.job(one).attempt == 1
     once(own, job, "opened", "closed")
     assert [entry["error"] for entry in own.ledger.entries("broken", job)] == ["JobInterrupted"]
+
+
+@combinations
+def test_a_deploy_ends_a_job_at_its_next_checkpoint_and_the_new_generation_goes_on_there(
+    own: Service, work: ModuleType
+) -> None:
+    [job] = own.enqueue(work.walk.bind(300, PAUSE))
+    counted(own, job, 20)
+    own.daemon.signal(signal.SIGHUP)
+    own.until(lambda: "Reloaded" in own.daemon.log(), "the end of the reload")
+    own.wait(job, timeout=40)
+    assert numbers(own, job) == list(range(300)), "nothing left out, nothing done twice"
+    first, again = cursors(own, job)
+    assert (first, 20 <= again < 300) == (0, True)
+    assert own.job(job).attempt == 1
+    once(own, job, "opened", "closed")
 
 
 @combinations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -42,6 +43,24 @@ def test_until_start_a_job_may_enqueue_itself_anew(service: Service, work: Modul
     assert isinstance(one.error, queued.NotUnique)
     assert one.id is None
     service.wait(other.id)
+
+
+def test_a_key_held_while_waiting_is_free_while_the_job_runs_and_held_again_for_its_retry(
+    service: Service, work: ModuleType, tmp_path: Path
+) -> None:
+    queued.configure(service.daemon.url)
+    go = tmp_path / "go"
+    first = work.once_at_rest.enqueue(str(go))
+    assert first.id is not None
+    service.started(first.id)
+    running = work.once_at_rest.set(wait=3600).enqueue(str(go))
+    assert not running.existing
+    assert service.daemon.queuectl("jobs", "cancel", str(running.id)).returncode == 0
+    go.touch()
+    service.until(lambda: service.job(first.id).state == "scheduled", "the wait for its retry")
+    again = work.once_at_rest.enqueue(str(go))
+    assert (again.existing, again.id) == (True, first.id)
+    assert service.daemon.queuectl("jobs", "cancel", str(first.id)).returncode == 0
 
 
 def test_a_job_that_could_not_start_in_time_is_discarded_and_says_why(

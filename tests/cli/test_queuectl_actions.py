@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from cli.conftest import Hand, Program, job, states
+from queued.domain.jobs import Checkpoint
 from queued.domain.lanes import Lanes
 from queued.domain.queues import Selector
-from queued.storage import claimed, operators, ready
+from queued.storage import checkpoints, claimed, operators, ready
 from queued.storage.store import Store, open_store
 
 
@@ -229,3 +230,25 @@ def test_a_cancel_waits_for_the_claim_that_is_under_way_and_then_asks_the_worker
     with store.transaction() as session:
         again = operators.cancel_one(session, job_id)
     assert again.refused == {job_id: "finished"}
+
+
+def test_a_retry_goes_on_where_the_steps_stand_or_from_the_start(ctl: Program, store: Store, worker: Hand) -> None:
+    steps = '{"finished":[["a",1]],"step":"b","cursor":7}'
+    ids = store.enqueue([job(), job()])
+    for held in worker.claim():
+        with store.transaction() as session:
+            checkpoints.save(session, [Checkpoint(held.id, held.lease, steps)])
+        worker.end(held, "failed")
+    assert "--from-start" in ctl("jobs", "show", ids[0]).out
+    assert ctl("jobs", "retry", ids[0]).status == 0
+    assert ctl("jobs", "retry", "--from-start", ids[1]).status == 0
+    assert {held.id: held.steps for held in worker.claim()} == {ids[0]: steps, ids[1]: None}
+
+
+def test_from_start_forgets_nothing_of_a_job_that_is_not_retried(ctl: Program, store: Store, worker: Hand) -> None:
+    (job_id,) = store.enqueue([job()])
+    (held,) = worker.claim()
+    with store.transaction() as session:
+        checkpoints.save(session, [Checkpoint(held.id, held.lease, '{"finished":[],"step":"a","cursor":7}')])
+    assert ctl("jobs", "retry", "--from-start", job_id).status == 5
+    assert ctl("jobs", "show", job_id, "--json").json["steps"]["current"] == "a"

@@ -11,9 +11,8 @@ from queued.storage.store import Store
 def opened(store: Store, count: int, description: str | None = None) -> tuple[int, list[int]]:
     """A batch of so many jobs: its id and theirs."""
     batch = NewBatch(description, '{"month":5}', on_finish=stored_callback(NewJob("app.report")))
-    stored = store.submit([NewJob("app.work") for _ in range(count)], batch)
-    assert stored.batch is not None
-    return stored.batch, stored.ids
+    stored = store.submit([NewJob("app.work", batch=-1) for _ in range(count)], [batch])
+    return stored.batches[-1], stored.ids
 
 
 def test_the_list_shows_progress_and_the_newest_first(ctl: Program, store: Store, worker: Hand) -> None:
@@ -65,3 +64,28 @@ def test_an_unknown_batch_and_none_at_all_are_said_in_words(ctl: Program, store:
     none = ctl("batches", "list")
     assert (none.status, none.out) == (0, "")
     assert "there are no batches" in none.err
+
+
+def test_the_list_is_a_tree_and_a_batch_shows_those_around_and_inside_it(ctl: Program, store: Store) -> None:
+    new = [NewBatch("year"), NewBatch("May", number=-2, parent=-1), NewBatch("week 20", number=-3, parent=-2)]
+    opened_ids = store.submit([NewJob("app.work", batch=-3)], new).batches
+    year, may, week = (opened_ids[number] for number in (-1, -2, -3))
+    other, _ = opened(store, 1, "other")
+    lines = ctl("batches", "list").out.splitlines()[1:]
+    assert [line.split()[0] for line in lines] == [str(other), str(year), "└", "└"]
+    assert [
+        line.rstrip().endswith(text)
+        for line, text in zip(lines[1:], ("  year", "    May", "      week 20"), strict=True)
+    ]
+    told = ctl("batches", "list", "--json").json["batches"]
+    assert [(one["id"], one["parent"], one["total"]) for one in told[1:]] == [
+        (year, None, 1),
+        (may, year, 1),
+        (week, may, 1),
+    ]
+    page = ctl("batches", "list", "--limit", 1, "--json").json
+    assert ([one["id"] for one in page["batches"]], page["next_before"]) == ([other], other)
+    shown = ctl("batches", "show", may)
+    assert f"Parent: batch {year}" in shown.out
+    assert f"Inside: batch {week}, open, 0/1: week 20" in shown.out
+    assert [one["id"] for one in ctl("batches", "show", may, "--json").json["inside"]] == [week]

@@ -7,8 +7,13 @@ from datetime import datetime, timezone
 import pytest
 
 from cli.conftest import Hand, Program, job
-from queued.domain.jobs import Checkpoint
-from queued.storage import checkpoints
+from queued.domain.batches import NewBatch
+from queued.domain.jobs import Checkpoint, Failure, Outcome
+from queued.domain.limits import Limit
+from queued.domain.rates import Rate
+from queued.domain.settings import RetentionSettings
+from queued.domain.unique import Unique
+from queued.storage import checkpoints, claimed, retention
 from queued.storage.store import Store
 
 TRACEBACK = (
@@ -28,10 +33,10 @@ def make_one_of_each(store: Store, worker: Hand) -> dict[str, int]:
     ids = store.enqueue([job(f"app.{state}") for state in ("finished", "discarded", "cancelled", "failed", "running")])
     made = dict(zip(("finished", "discarded", "cancelled", "failed", "running"), ids, strict=True))
     ends = {"finished": "done", "discarded": "discarded", "cancelled": "cancelled", "failed": "failed"}
-    for claimed in worker.claim():
-        state = claimed.class_name.removeprefix("app.")
+    for held in worker.claim():
+        state = held.class_name.removeprefix("app.")
         if state in ends:
-            worker.end(claimed, ends[state])
+            worker.end(held, ends[state])
     made["ready"], made["scheduled"] = store.enqueue([job("app.ready", queue="mail"), job("app.scheduled", wait=600.0)])
     return made
 
@@ -222,3 +227,54 @@ def test_a_list_without_progress_has_no_column_for_it(ctl: Program, store: Store
     assert "Steps" not in told.out
     found = ctl("jobs", "show", plain, "--json").json
     assert (found["steps"], found["progress"], found["saved_at"]) == (None, None, None)
+
+
+def test_a_job_shows_what_binds_it_to_others(ctl: Program, store: Store, worker: Hand) -> None:
+    member = job(
+        "app.bound", batch=-1, wait=600.0, unique=Unique("invoice/ada"), rate=Rate("mail", 10, 60.0), expires=90.0,
+        limits=(Limit("account/ada", 2),),
+    )  # fmt: skip
+    stored = store.submit([member], [NewBatch()])
+    told = ctl("jobs", "show", stored.ids[0])
+    for text in (
+        "Unique: invoice/ada, until the job has ended; held by this job",
+        "Rate: mail, 10 in 1 min",
+        "Expires: ",
+        f"Batch: {stored.batches[-1]}",
+        "Limit: account/ada, 0 of 2 held by none",
+    ):
+        assert text in told.out, told.out
+    shown = ctl("jobs", "show", stored.ids[0], "--json").json
+    assert shown["unique"] == {"key": "invoice/ada", "until": "finish", "holder": stored.ids[0], "expires_at": None}
+    assert shown["rate"] == {"key": "mail", "starts": 10, "per": 60.0, "waits_for_turn": False}
+    assert (shown["batch"], shown["interruptions"]) == (stored.batches[-1], None)
+    assert shown["expires_at"] > shown["run_at"]
+    assert ctl("jobs", "cancel", stored.ids[0]).status == 0
+    assert f"Batch: {stored.batches[-1]}, which does not count it any more" in ctl("jobs", "show", stored.ids[0]).out
+
+
+def test_a_key_that_is_held_for_a_period_shows_until_when(ctl: Program, store: Store, worker: Hand) -> None:
+    (job_id,) = store.enqueue([job("app.once", unique=Unique("k", None, 3600.0))])
+    shown = ctl("jobs", "show", job_id)
+    assert "Unique: k, until 2" in shown.out
+    assert "held by this job" in shown.out
+
+
+def test_a_job_that_was_interrupted_says_how_often_and_where(ctl: Program, store: Store, worker: Hand) -> None:
+    (job_id,) = store.enqueue([job("app.long")])
+    for kind in ("released", "stopped", "stopped"):
+        (held,) = worker.claim()
+        failure = Failure("queued.JobInterrupted", "its worker stopped") if kind == "stopped" else None
+        outcome = Outcome(held.id, held.lease, "released", failure=failure, attempt=held.attempt)
+        with store.transaction() as session:
+            claimed.finish(session, [outcome], claimed.Worker("here", worker.name))
+    told = ctl("jobs", "show", job_id)
+    assert "Interrupted: 2 times, last " in told.out
+    assert "attempt 1 in worker-1 on here: its worker stopped" in told.out
+    found = ctl("jobs", "show", job_id, "--json").json["interruptions"]
+    assert (found["times"], found["attempt"], found["process"]) == (2, 1, "worker-1")
+    (held,) = worker.claim()
+    worker.end(held)
+    retention.prune(store, RetentionSettings(finished=0.0))
+    with store.reading() as session:
+        assert session.all("insights.interruptions", id=job_id) == []

@@ -19,14 +19,14 @@ class RecordingPort:
         self.stop_after: int | None = None
         self.ours = True
 
-    def enqueue(self, jobs: list[dict[str, Any]], batch: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Take the jobs, answer ids from 1000 on; batches have the id 5."""
+    def enqueue(self, jobs: list[dict[str, Any]], batches: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+        """Take the jobs, answer ids from 1000 on; batches from 5 on."""
         first = 1000 + len(self.jobs)
         self.jobs += jobs
         told: dict[str, Any] = {"ids": list(range(first, first + len(jobs)))}
-        if batch is not None:
-            self.batches.append(batch)
-            told["batch"] = 5
+        if batches:
+            self.batches += batches
+            told["batches"] = [[batch["number"], 5 + n] for n, batch in enumerate(batches)]
         return told
 
     def stopping(self) -> bool:

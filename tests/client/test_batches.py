@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -92,14 +93,94 @@ def test_a_stored_batch_takes_further_members_until_it_has_finished(store: Store
         pass
 
 
-def test_a_block_in_a_block_is_a_batch_of_its_own(store: Store) -> None:
-    with queued.batch("outer") as outer:
+def test_a_block_in_a_block_lies_in_it_and_all_is_stored_together(store: Store) -> None:
+    with queued.batch("outer", metadata={"year": 2026}) as outer:
         member.enqueue(1)
         with queued.batch("inner") as inner:
-            member.enqueue(2)
+            handle = member.enqueue(2)
+        assert (inner.id, handle.id, stored(store)) == (None, None, [])
+        inner.add(member.bind("to the inner one"))
         member.enqueue(3)
-    assert found(store, outer.id).counts.total == 2
-    assert found(store, inner.id).counts.total == 1
+        with queued.batch("apart", nested=False) as apart:
+            member.enqueue(4)
+        assert apart.id is not None
+    ids = {tuple(json.loads(row["arguments"])["args"]): row["id"] for row in stored(store)}
+    assert list(ids) == [(4,), (1,), (2,), ("to the inner one",), (3,)]  # those of the outermost block in their order
+    assert handle.id == ids[2,]
+    assert (found(store, outer.id).counts.total, found(store, inner.id).counts.total) == (4, 2)
+    assert [found(store, one.id).parent for one in (outer, inner, apart)] == [None, outer.id, None]
+    known = {row["id"]: json.loads(row["options"])["batch"] for row in stored(store)}
+    assert known[ids[2,]]["parent"] == {"id": outer.id, "description": "outer", "metadata": {"year": 2026}}
+    assert inner.add(member.bind(5)).id is not None
+    assert found(store, outer.id).counts.total == 5
+
+
+def test_an_inner_block_that_raises_is_left_out_where_the_error_is_caught(store: Store) -> None:
+    with queued.batch("outer") as outer:
+        member.enqueue(1)
+        with pytest.raises(ZeroDivisionError), queued.batch("inner") as inner:
+            member.enqueue(2)
+            1 / 0  # noqa: B018
+        with pytest.raises(queued.EnqueueError, match="not stored"):
+            inner.add(member.bind(3))
+    assert (inner.id, len(stored(store)), found(store, outer.id).counts.total) == (None, 1, 1)
+    with pytest.raises(ZeroDivisionError), queued.batch("outer"):
+        with queued.batch("inner") as inner:
+            member.enqueue(4)
+        1 / 0  # noqa: B018
+    assert (inner.id, len(stored(store))) == (None, 1)
+
+
+def test_batches_lie_in_one_another_ten_deep_at_most() -> None:
+    with pytest.raises(queued.EnqueueError, match="10 deep"), ExitStack() as stack:
+        for _ in range(11):
+            stack.enter_context(queued.batch())
+
+
+def test_a_batch_that_a_member_opens_lies_in_its_batch() -> None:
+    @queued.job(name="test.opens")
+    def opens() -> None:
+        with queued.batch("inside") as inside, queued.batch("deeper"):
+            member.enqueue(1)
+        assert inside.id == 5
+        with queued.batch("apart", nested=False):
+            pass
+        with pytest.raises(queued.EnqueueError, match="nested=False"), queued.batch(connection=object()):
+            pass
+
+    port = RecordingPort()
+    assert guest.perform(delivery(opens, opts=json.dumps({"batch": {"id": 7}})), port) == {"kind": "done"}
+    inside, deeper, apart = port.batches
+    assert (inside["parent"], deeper["parent"], apart["parent"]) == (7, inside["number"], None)
+    assert [frame["batch"] for frame in port.jobs] == [deeper["number"]]
+
+
+def test_what_follows_a_batch_is_a_member_of_the_one_around_it() -> None:
+    seen: list[object] = []
+
+    @queued.job(name="test.follows")
+    def follows() -> None:
+        batch = queued.current_job().batch  # type: ignore[union-attr]
+        assert batch is not None
+        assert batch.parent is not None
+        seen.append((batch.id, batch.done, batch.parent.id, batch.parent.metadata["year"], batch.parent.parent))
+        batch.parent.add(member.bind(1))
+        with queued.batch("the next stage"):
+            member.enqueue(2)
+
+    port = RecordingPort()
+    facts = {
+        "id": 7,
+        "total": 2,
+        "done": 2,
+        "failed": 0,
+        "discarded": 0,
+        "parent": {"id": 3, "metadata": {"year": 2026}},
+    }
+    assert guest.perform(delivery(follows, opts=json.dumps({"batch": facts})), port) == {"kind": "done"}
+    assert seen == [(7, 2, 3, 2026, None)]
+    assert port.batches[0]["parent"] == 3
+    assert [frame["batch"] for frame in port.jobs] == [3, port.batches[0]["number"]]
 
 
 def test_asyncio_code_has_the_same(store: Store) -> None:

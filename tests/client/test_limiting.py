@@ -94,7 +94,7 @@ def test_a_limit_that_cannot_be_is_refused_with_what_is_wrong(options: dict[str,
     ("options", "words"),
     [
         ({"key": 7}, "key=7"),
-        ({"until": "end"}, '"start" or "finish"'),
+        ({"until": "end"}, '"start", "waiting" or "finish"'),
         ({"until": "start", "period": 5}, "either until= or period="),
         ({"period": 0}, "period=0"),
         ({"on_conflict": "block"}, '"keep", "replace" or "raise"'),
@@ -135,3 +135,25 @@ def test_options_that_are_no_declarations_are_refused() -> None:
 def test_a_key_that_cannot_be_stored_is_refused(key: str) -> None:
     with pytest.raises(EnqueueError):
         prepared(limits=queued.limits_concurrency(key=key))
+
+
+def test_a_call_may_say_when_it_expires_in_place_of_the_declaration() -> None:
+    def work() -> None:
+        """Nothing."""
+
+    declared = queued.Job(work, name="app.work", expires=60)
+    assert prepare(declared.bind()).expires == 60
+    assert prepare(declared.set(expires=timedelta(minutes=5)).bind()).expires == 300
+    assert prepare(declared.set(expires=5).set(wait=1).bind()).expires == 5
+    for wrong in (0, -1, "soon", float("nan")):
+        with pytest.raises(EnqueueError, match="expires"):
+            declared.set(expires=wrong)  # type: ignore[arg-type]
+
+
+def test_how_long_a_unique_key_is_held_is_stored_with_the_job() -> None:
+    for until in ("start", "waiting", "finish"):
+        held = prepared(unique=queued.unique(until=until)).unique  # type: ignore[arg-type]
+        assert held is not None
+        assert held.until == until
+    with pytest.raises(ConfigurationError, match="waiting"):
+        queued.unique(until="sometime")  # type: ignore[arg-type]

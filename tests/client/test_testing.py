@@ -150,6 +150,75 @@ def test_assert_enqueued_compares_what_it_is_given() -> None:
         testing.drain()
 
 
+def open_batch(*members: queued.UnsentJob) -> queued.Batch:
+    """A batch of these members, with all callbacks."""
+    callbacks = {name: tell.bind(name) for name in ("on_success", "on_failure", "on_finish")}
+    with queued.batch("b", metadata={"month": 5}, **callbacks) as opened:
+        opened.add_many(members)
+    return opened
+
+
+@queued.job(name="test.tell")
+def tell(what: str) -> None:
+    batch = queued.current_job().batch  # type: ignore[union-attr]
+    assert batch is not None
+    ran.append((what, batch.metadata["month"], batch.total, batch.done, batch.failed, batch.discarded))
+
+
+@queued.job(name="test.multiply")
+def multiply(n: int) -> None:
+    if n:
+        queued.current_job().batch.add(multiply.bind(n - 1))  # type: ignore[union-attr]
+
+
+def test_drain_runs_what_follows_a_batch_as_soon_as_its_last_member_has_ended() -> None:
+    with testing.collect() as jobs:
+        opened = open_batch(flaky.bind(2), flaky.bind(9), multiply.bind(2))
+        assert {job.batch for job in jobs} == {opened.id}
+        testing.assert_enqueued(tell, count=0)
+        jobs.drain(raises=False)
+        testing.assert_enqueued(tell, args=["on_failure"], count=1)
+        with pytest.raises(queued.BatchFinished):
+            opened.add(note.bind("late"))
+        open_batch()
+        jobs.drain()
+    told = [entry for entry in ran if isinstance(entry, tuple)]
+    assert told == [
+        ("on_failure", 5, 5, 4, 1, 0),
+        ("on_finish", 5, 5, 4, 1, 0),
+        ("on_success", 5, 0, 0, 0, 0),
+        ("on_finish", 5, 0, 0, 0, 0),
+    ]
+
+
+def test_inline_runs_all_of_a_batch_and_what_follows_before_it_raises_the_first_error() -> None:
+    with testing.inline():
+        open_batch(note.bind(1), multiply.bind(1))
+        assert ran == [1, ("on_success", 5, 3, 3, 0, 0), ("on_finish", 5, 3, 3, 0, 0)]
+        ran.clear()
+        with pytest.raises(OSError, match="not yet"):
+            open_batch(flaky.bind(9), note.bind(2))
+    assert ran == [1, 2, 3, 2, ("on_failure", 5, 2, 1, 1, 0), ("on_finish", 5, 2, 1, 1, 0)]
+
+
+@pytest.mark.parametrize("way", ["inline", "drain"])
+def test_a_batch_around_another_is_followed_after_it_and_its_callbacks(way: str) -> None:
+    def opened() -> None:
+        with queued.batch("outer", metadata={"month": 1}, on_finish=tell.bind("outer")):
+            note.enqueue("of the outer one")
+            open_batch(note.bind("of the inner one"))
+
+    if way == "inline":
+        with testing.inline():
+            opened()
+    else:
+        with testing.collect() as jobs:
+            opened()
+            jobs.drain()
+    assert ran[-1] == ("outer", 1, 4, 4, 0, 0)
+    assert ran[-3:-1] == [("on_success", 5, 1, 1, 0, 0), ("on_finish", 5, 1, 1, 0, 0)]
+
+
 def test_collect_inside_inline_collects() -> None:
     with testing.inline(), testing.collect() as jobs:
         note.enqueue(1)

@@ -86,7 +86,7 @@ def test_an_outcome_does_not_wait_behind_a_long_job(start: Start, tmp_path: Path
     go = tmp_path / "go"
     short, long, last = runner.deliver(("plain.nothing",), ("plain.wait_for", str(go)), ("plain.nothing",))
     assert runner.outcome(short)["kind"] == "done"
-    assert [slot.job_id for slot in runner.process.slots()] == [long]
+    runner.until(lambda: [slot.job_id for slot in runner.process.slots()] == [long])
     go.touch()
     assert runner.outcome(last)["kind"] == "done"
 

@@ -71,6 +71,8 @@ def check(store: Store, capacities: dict[str, int]) -> None:
         assert not {row["job_id"] for row in rows(store, table)} & over, table
     holders = {row["job_id"] for row in rows(store, "unique_keys")}
     assert all(places[job_id][0] not in {"failed", "finished"} for job_id in holders)
+    while_waiting = {row["job_id"] for row in rows(store, "job_uniques") if row["until"] == "waiting"}
+    assert all(places[job_id][0] != "claimed" for job_id in holders & while_waiting)
 
 
 class Chaos:
@@ -110,7 +112,7 @@ class Chaos:
     def uniqueness(self) -> Unique:
         return Unique(
             self.random.choice("uvw"),
-            self.random.choice(("start", "finish")),  # type: ignore[arg-type]
+            self.random.choice(("start", "waiting", "finish")),  # type: ignore[arg-type]
             None,
             self.random.choice(("keep", "replace")),  # type: ignore[arg-type]
         )

@@ -32,9 +32,8 @@ CALLBACKS = NewBatch(
 
 def opened(store: Store, *members: NewJob, batch: NewBatch = CALLBACKS) -> tuple[int, list[int]]:
     """A batch of these members: its id and theirs."""
-    stored = store.submit(members, batch)
-    assert stored.batch is not None
-    return stored.batch, stored.ids
+    stored = store.submit([replace(member, batch=-1) for member in members], [batch])
+    return stored.batches[-1], stored.ids
 
 
 def end(store: Store, claimer: Claimer, *kinds: OutcomeKind) -> None:
@@ -209,21 +208,20 @@ def test_in_the_callers_transaction_all_or_nothing_is_stored(store: Store, claim
         connection.autocommit = False
     else:
         connection.execute("BEGIN IMMEDIATE")
-    stored = adopt.submit(connection, [job(), job(limits=(Limit("k", 1),))], batch=CALLBACKS)
+    stored = adopt.submit(connection, [job(batch=-1), job(batch=-1, limits=(Limit("k", 1),))], batches=[CALLBACKS])
     connection.rollback()
     assert (rows(store, "batches"), rows(store, "jobs"), rows(store, "batch_jobs")) == ([], [], [])
     if store.dialect == "postgresql":
         connection.rollback()
     else:
         connection.execute("BEGIN IMMEDIATE")
-    stored = adopt.submit(connection, [job()], batch=CALLBACKS)
-    adopt.submit(connection, [], batch=CALLBACKS)
+    stored = adopt.submit(connection, [job(batch=-1)], batches=[CALLBACKS])
+    adopt.submit(connection, [], batches=[CALLBACKS])
     connection.commit()
     if store.dialect == "postgresql":
         connection.autocommit = True
-    assert stored.batch is not None
     end(store, claimer, "done")
-    assert shown(store, stored.batch).finished_at is not None
+    assert shown(store, stored.batches[-1]).finished_at is not None
     assert sorted(followers(store)) == ["app.finish", "app.finish", "app.success", "app.success"]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from queued.domain.jobs import NewJob, Outcome, Stored
+from queued.domain.jobs import ClaimedJob, NewJob, Outcome, Stored
 from queued.domain.limits import Limit
 from queued.domain.unique import Unique
 from queued.storage import adopt, claimed, operators, unique
@@ -191,3 +191,91 @@ def test_in_somebody_elses_transaction_keys_are_taken_and_waiting_jobs_replaced(
     assert ids(store, "finished") == [second]
     assert keys(store) == {"a": first, "b": told.ids[1], "c": told.ids[2]}
     assert ids(store, "ready") == [first, told.ids[1], told.ids[2]]
+
+
+def started(store: Store, *jobs: ClaimedJob) -> None:
+    """What a worker does between its claim and the delivery."""
+    with store.transaction() as session:
+        unique.started(session, [one.id for one in jobs])
+
+
+@pytest.mark.parametrize(
+    "kind", ["retry at once", "retry later", "released", "crashed", "its worker died", "given back"]
+)
+def test_a_key_held_while_its_job_waits_is_free_while_it_runs_and_taken_again(
+    store: Store, claimer: Claimer, kind: str
+) -> None:
+    (first,) = store.enqueue([one(until="waiting")])
+    assert store.submit([one(until="waiting")]).notes == {0: "existing"}
+    (held,) = claimer.claim()
+    started(store, held)
+    assert keys(store) == {}
+    with store.transaction() as session:
+        if kind == "crashed":
+            claimed.crash(session, [(first, held.lease)], "killed", 9, HERE)
+        elif kind == "its worker died":
+            claimed.recover(session, claimer.id, {}, "killed", 9, "here", "w")
+        elif kind == "given back":
+            claimed.release(session, [(first, held.lease)], [])
+        else:
+            name, wait = ("released", 0.0) if kind == "released" else ("retry", 60.0 * (kind == "retry later"))
+            outcome = Outcome(first, held.lease, name, failure=BOOM, wait=wait, ties=held.ties)  # type: ignore[arg-type]
+            claimed.finish(session, [outcome], HERE)
+    assert keys(store) == {"k": first}
+    assert store.submit([one(until="waiting")]).notes == {0: "existing"}
+    check(store, {})
+
+
+def test_a_job_that_waits_again_leaves_the_key_to_whoever_took_it_and_is_not_lost(
+    store: Store, claimer: Claimer
+) -> None:
+    (first,) = store.enqueue([one(until="waiting")])
+    (held,) = claimer.claim()
+    started(store, held)
+    (second,) = store.enqueue([one(until="waiting")])
+    finish(store, Outcome(first, held.lease, "retry", failure=BOOM, ties=held.ties))
+    assert (keys(store), ids(store, "ready")) == ({"k": second}, [first, second])
+    for one_held in claimer.claim():
+        started(store, one_held)
+        finish(store, Outcome(one_held.id, one_held.lease, "done", ties=one_held.ties))
+    assert (keys(store), rows(store, "job_uniques")) == ({}, [])
+
+
+def test_a_failed_job_that_an_operator_runs_again_has_its_key_while_it_waits(store: Store, claimer: Claimer) -> None:
+    (first,) = store.enqueue([one(until="waiting", on_conflict="raise")])
+    (held,) = claimer.claim()
+    started(store, held)
+    finish(store, Outcome(first, held.lease, "failed", failure=BOOM, ties=held.ties))
+    with store.transaction() as session:
+        operators.retry(session, [first])
+    assert store.submit([one(until="waiting", on_conflict="raise")]).notes == {0: "refused"}
+    assert store.submit([one(until="waiting", on_conflict="replace")]).notes == {}
+    assert ids(store, "finished") == [first]
+
+
+def test_jobs_that_go_back_to_wait_crosswise_never_deadlock(store: Store, open_another: Callable[[], Store]) -> None:
+    store.enqueue([one(f"k{n}", until="waiting") for n in range(12)])
+    errors: list[Exception] = []
+
+    def work(name: str) -> None:
+        worker = Claimer(open_another(), name)
+        try:
+            for _ in range(30):
+                found = worker.claim(6)
+                if not found:
+                    continue
+                started(worker.store, *found)
+                worker.store.submit([one(f"k{n}", until="waiting") for n in range(3)])
+                back = [Outcome(one.id, one.lease, "released", ties=one.ties) for one in reversed(found)]
+                finish(worker.store, *back)
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(f"w{n}",)) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert len(set(keys(store).values())) == len(keys(store))
+    assert set(ids(store, "ready")) == {row["job_id"] for row in rows(store, "job_uniques")}

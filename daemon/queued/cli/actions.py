@@ -99,7 +99,7 @@ def run(action: Action, arguments: argparse.Namespace) -> int:
     with target(arguments) as database:
         if arguments.dry_run:
             return tell_plan(action, ids, arguments.json)
-        acted = act(database, action, ids, " ".join(map(str, ids)))
+        acted = act(database, action, ids, " ".join(map(str, ids)), from_start(arguments))
     tell(action, acted, arguments.json)
     return verdict(acted)
 
@@ -112,10 +112,15 @@ def act_on(action: Action, query: Query, arguments: argparse.Namespace) -> int:
             return tell_plan(action, ids, arguments.json)
         if ids and not arguments.yes and not confirmed(action, len(ids)):
             return exits.FAILED
-        acted = act(database, action, ids, str(query))
+        acted = act(database, action, ids, str(query), from_start(arguments))
     tell(action, acted, arguments.json)
     # What the query matched and has moved on since does not match any more: no failure.
     return exits.OK
+
+
+def from_start(arguments: argparse.Namespace) -> bool:
+    """Whether what the jobs have done so far is forgotten; only a retry can be told so."""
+    return bool(getattr(arguments, "from_start", False))
 
 
 def _is_id(word: str) -> bool:
@@ -149,7 +154,7 @@ def confirmed(action: Action, number: int) -> bool:
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
-def act(database: Target, action: Action, ids: Sequence[int], meant: str) -> Acted:
+def act(database: Target, action: Action, ids: Sequence[int], meant: str, anew: bool) -> Acted:
     """Do it, some hundred jobs a transaction; what is done stays done if a later one fails. `meant` is for the record."""
     from queued.cli.who import operator
     from queued.storage import operators
@@ -159,7 +164,7 @@ def act(database: Target, action: Action, ids: Sequence[int], meant: str) -> Act
     record = Record(operator(), f"{action.noun} {action.name}", meant)
     total = operators.Acted()
     step: Callable[..., Acted] = {
-        "retry": operators.retry,
+        "retry": operators.retry_from_start if anew else operators.retry,
         "discard": operators.discard,
         "clear": operators.discard,
         "cancel": operators.cancel_waiting,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from queued.cli import exits
@@ -47,35 +48,54 @@ def list_batches(arguments: argparse.Namespace) -> int:
 
     with target(arguments) as database, database.store.reading() as session:
         found = batches.newest(session, arguments.limit + 1, arguments.before, arguments.unfinished)
-    shown = found[: arguments.limit]
+        shown = found[: arguments.limit]
+        below = batches.below(session, [batch.id for batch in shown], arguments.unfinished)
     following = shown[-1].id if len(found) > len(shown) else None
     none = "no batch matches" if arguments.unfinished or arguments.before else "there are no batches"
     footer = "" if shown else none
     if following is not None:
         footer = f"{len(shown)} listed; more: --before {following}"
+    if len(below) == batches.BELOW:
+        cut = f"of the batches inside these the first {batches.BELOW} are listed; see queuectl batches show"
+        footer = f"{cut}\n{footer}" if footer else cut
+    listed = tree(shown, below)
     listing = Listing(
         key="batches",
         headers=("ID", "STATE", "PROGRESS", "DONE", "FAILED", "DISCARDED", "OPENED", "DESCRIPTION"),
         rows=[
             (
-                batch.id,
+                "└ " * (depth > 0) + str(batch.id),
                 state(batch),
                 progress(batch),
                 batch.counts.done,
                 batch.counts.failed,
                 batch.counts.discarded,
                 relative(batch.opened_at, batch.now),
-                one_line(batch.description or "", 80),
+                "  " * depth + one_line(batch.description or "", 80),
             )
-            for batch in shown
+            for batch, depth in listed
         ],
         right=("ID", "PROGRESS", "DONE", "FAILED", "DISCARDED"),
-        records=[summary_json(batch) for batch in shown],
-        names=[batch.id for batch in shown],
+        records=[summary_json(batch) for batch, _ in listed],
+        names=[batch.id for batch, _ in listed],
         around={"next_before": following},
         footer=footer,
     )
     return show_list(arguments, listing)
+
+
+def tree(outermost: Sequence[BatchSummary], below: Sequence[BatchSummary]) -> list[tuple[BatchSummary, int]]:
+    """The batches with how deep each lies, those inside one right after it."""
+    inside: dict[int | None, list[BatchSummary]] = {}
+    for batch in below:
+        inside.setdefault(batch.parent, []).append(batch)
+
+    def under(batches: Sequence[BatchSummary], depth: int) -> Iterator[tuple[BatchSummary, int]]:
+        for batch in batches:
+            yield batch, depth
+            yield from under(inside.get(batch.id, ()), depth + 1)
+
+    return list(under(outermost, 0))
 
 
 def show(arguments: argparse.Namespace) -> int:
@@ -87,7 +107,8 @@ def show(arguments: argparse.Namespace) -> int:
     if batch is None:
         raise UnknownId(f"there is no batch {arguments.id}: there never was, or it finished long ago and was forgotten")
     if arguments.json:
-        more = {"outstanding": list(batch.outstanding), "callbacks": dict(batch.callbacks)}
+        inside = [summary_json(child) for child in batch.inside]
+        more = {"outstanding": list(batch.outstanding), "callbacks": dict(batch.callbacks), "inside": inside}
         say_json({**summary_json(batch), **more})
     else:
         say("\n".join(lines(batch)))
@@ -101,6 +122,7 @@ def lines(batch: BatchSummary) -> list[str]:
         ("Description", one_line(batch.description or "–", 500)),
         ("Progress", f"{progress(batch)} of the jobs have ended"),
         ("Ended", f"{counts.done} well, {counts.failed} failed, {counts.discarded} discarded"),
+        *([("Parent", f"batch {batch.parent}")] if batch.parent is not None else []),
         ("Opened", f"{moment(batch.opened_at)} ({relative(batch.opened_at, batch.now)})"),
     ]
     if batch.finished_at is not None:
@@ -116,12 +138,18 @@ def lines(batch: BatchSummary) -> list[str]:
         )
         if ids
     ]
+    told += [("Inside", _child(child)) for child in batch.inside]
     colour = "yellow" if batch.finished_at is None else "red" if counts.failed else "green"
     shown = [f"{style('●', colour)} batch {batch.id} – {style(state(batch), 'bold')}"]
     shown += [f"{label:>11}: {text}" for label, text in told]
     if batch.failures:
         shown += ["", f"→ why the first one failed: queuectl jobs show {batch.failures[0]}"]
     return shown
+
+
+def _child(batch: BatchSummary) -> str:
+    description = f": {one_line(batch.description, 200)}" if batch.description else ""
+    return f"batch {batch.id}, {state(batch)}, {progress(batch)}{description}"
 
 
 def _ids(ids: tuple[int, ...], total: int) -> str:
@@ -145,6 +173,7 @@ def summary_json(batch: BatchSummary) -> dict[str, Any]:
     counts = batch.counts
     return {
         "id": batch.id,
+        "parent": batch.parent,
         "description": batch.description,
         "state": state(batch),
         "metadata": json.loads(batch.metadata) if batch.metadata is not None else None,

@@ -12,7 +12,7 @@ from queued.cli.arguments import call, shown
 from queued.cli.database import target
 from queued.cli.output import moment, one_line, printable, relative, say, say_json, span, style, table
 from queued.domain.backtraces import folded
-from queued.domain.insights import JobDetail, LimitInfo, Progress, Steps
+from queued.domain.insights import JobDetail, LimitInfo, Progress, Steps, UniqueInfo
 
 COLOURS = {
     "failed": "red",
@@ -76,6 +76,7 @@ def facts(job: JobDetail) -> list[tuple[str, str]]:
     )
     told += [(label, f"{moment(at)} ({relative(at, job.now)})") for label, at in moments if at is not None]
     told += [("Limit", limit_text(limit, job)) for limit in job.limits]
+    told += ties(job)
     if job.started_at is not None and job.finished_at is not None:
         told.append(("Ran for", span((job.finished_at - job.started_at).total_seconds())))
     if job.steps is not None:
@@ -87,6 +88,44 @@ def facts(job: JobDetail) -> list[tuple[str, str]]:
         dead = "" if process.alive else f", silent for {span(process.heartbeat_age)}"
         told.append(("Process", f"{process.name} (pid {process.pid} on {process.hostname}{dead})"))
     return told
+
+
+def ties(job: JobDetail) -> list[tuple[str, str]]:
+    """What binds the job to others, beside its limits."""
+    told = []
+    if job.unique is not None:
+        told.append(("Unique", unique_text(job.unique, job)))
+    if job.rate is not None:
+        turn = "; it waits for its turn" if job.rate.has_turn and job.state == "scheduled" else ""
+        told.append(("Rate", f"{one_line(job.rate.key, 200)}, {job.rate.starts} in {span(job.rate.period)}{turn}"))
+    if job.expires_at is not None:
+        told.append(
+            ("Expires", f"{moment(job.expires_at)} ({relative(job.expires_at, job.now)}), unless it has started")
+        )
+    if job.batch is not None:
+        told.append(("Batch", f"{job.batch}{'' if job.batch_open else ', which does not count it any more'}"))
+    if job.interruptions is not None:
+        found = job.interruptions
+        times = "once" if found.times == 1 else f"{found.times} times"
+        last = f"{moment(found.at)} ({relative(found.at, job.now)}), attempt {found.attempt}"
+        where = printable(f"{found.process_name} on {found.hostname}")
+        told.append(("Interrupted", f"{times}, last {last} in {where}: {one_line(found.reason, 500)}"))
+    return told
+
+
+def unique_text(unique: UniqueInfo, job: JobDetail) -> str:
+    """A unique key: for how long it is held, and whether this job has it."""
+    until = {
+        "start": "until a worker takes the job",
+        "waiting": "while the job waits",
+        "finish": "until the job has ended",
+        None: "for a period" if unique.expires_at is None else f"until {moment(unique.expires_at)}",
+    }[unique.until]
+    if unique.holder is None:
+        held = "nobody holds it now"
+    else:
+        held = "held by this job" if unique.holder == job.id else f"held by job {unique.holder}"
+    return f"{one_line(unique.key, 200)}, {until}; {held}"
 
 
 def limit_text(limit: LimitInfo, job: JobDetail) -> str:
@@ -140,7 +179,8 @@ def hints(job: JobDetail) -> list[str]:
     retry, discard, cancel = (f"queuectl jobs {verb} {job.id}" for verb in ("retry", "discard", "cancel"))
     match job.state:
         case "failed":
-            return [f"once the cause is mended, run it again: {retry}", f"give it up: {discard}"]
+            anew = [f"run it again from its first step: {retry} --from-start"] if job.steps is not None else []
+            return [f"once the cause is mended, run it again: {retry}", *anew, f"give it up: {discard}"]
         case "scheduled" if not job.dispatched:
             return [
                 "no dispatcher is alive, so it waits also when it is due: write dispatchers: [{}] in queue.yml, "
@@ -200,6 +240,34 @@ def as_json(job: JobDetail) -> dict[str, Any]:
             for limit in job.limits
         ],
         "ahead": job.ahead.value if job.ahead is not None else None,
+        "unique": None
+        if job.unique is None
+        else {
+            "key": job.unique.key,
+            "until": job.unique.until,
+            "holder": job.unique.holder,
+            "expires_at": job.unique.expires_at,
+        },
+        "rate": None
+        if job.rate is None
+        else {
+            "key": job.rate.key,
+            "starts": job.rate.starts,
+            "per": job.rate.period,
+            "waits_for_turn": job.rate.has_turn,
+        },
+        "expires_at": job.expires_at,
+        "batch": job.batch,
+        "interruptions": None
+        if job.interruptions is None
+        else {
+            "times": job.interruptions.times,
+            "reason": job.interruptions.reason,
+            "attempt": job.interruptions.attempt,
+            "hostname": job.interruptions.hostname,
+            "process": job.interruptions.process_name,
+            "at": job.interruptions.at,
+        },
         "process": job.process.name if job.process is not None else None,
         "error": None
         if job.failure is None

@@ -43,6 +43,10 @@ def add(commands: Subparsers, common: argparse.ArgumentParser) -> None:
         verb = add_command(verbs, action.name, actions.runner(action), action.description, [common])
         verb.add_argument("words", metavar="ID|QUERY", nargs="*", help=f"the ids of jobs, or {QUERY_HELP}")
         add_filters(verb, action.states)
+        if action.name == "retry":
+            verb.add_argument(
+                "--from-start", action="store_true", help="forget how far the jobs have come: from the first step"
+            )
         verb.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
         verb.add_argument("--yes", action="store_true", help="do not ask before acting on what the filters match")
 

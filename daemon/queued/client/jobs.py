@@ -40,6 +40,7 @@ class Options:
     priority: int | Callable[..., int] | None = None
     connection: Any = field(default=None, repr=False)
     at_finish: bool = False
+    expires: float | None = None
 
 
 _NO_OPTIONS = Options()
@@ -152,13 +153,15 @@ class Job(Callbacks, Generic[P, R]):
         priority: int | Callable[..., int] | None = None,
         connection: Any = None,
         at_finish: bool | None = None,
+        expires: float | timedelta | None = None,
     ) -> Job[P, R]:
         """The same job with other options; the job itself stays as it is.
 
         `wait`: seconds or a `timedelta` from now, by the database's clock; zero or less is at once. `wait_until`: an aware
         moment. `queue`, `priority` (smaller runs first): a value, or a function of the job's arguments. `connection`: store in that
         connection's open transaction. `at_finish`: store together with the end of the job that is running here, and only if it ends
-        well. Options not given keep what an earlier `set` gave. Raises `EnqueueError`.
+        well. `expires`: seconds or a `timedelta` after it is due in which the job must have started for the first time, in place of
+        what its declaration says. Options not given keep what an earlier `set` gave. Raises `EnqueueError`.
         """
         other = copy.copy(self)
         changes: dict[str, Any] = {}
@@ -174,6 +177,8 @@ class Job(Callbacks, Generic[P, R]):
             changes["connection"] = connection
         if at_finish is not None:
             changes["at_finish"] = at_finish
+        if expires is not None:
+            changes["expires"] = _timeout(expires, "expires")
         other.options = replace(self.options, **changes)
         return other
 

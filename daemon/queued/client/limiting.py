@@ -112,8 +112,14 @@ def unique(
     """Declare that of the jobs with one key only one is there at a time.
 
     `key`: a text, or a function of the job's arguments; without it the arguments themselves are the key. Keys are the job's own:
-    another job's never conflict. A job holds its key until it has ended or failed (`until="finish"`, the default), until it begins
-    (`until="start"`), or for `period` (seconds or a `timedelta`) after its enqueue, whatever becomes of it.
+    another job's never conflict. How long a job holds its key:
+
+    - `until="finish"`, the default: until it has ended or failed, through all its attempts.
+    - `until="start"`: until a worker takes it for the first time, and never again.
+    - `until="waiting"`: whenever it is scheduled, blocked or ready. A worker that takes it frees the key; when it waits again (for
+      a retry, after a crash or a stop) it has the key again. If another job has taken it meanwhile, both wait: what was
+      accepted is not given up.
+    - `period` (seconds or a `timedelta`): for so long after its enqueue, whatever becomes of it.
 
     `on_conflict` says what an enqueue does while the key is held: "keep" stores nothing, and the handle is that of the job that is
     there (`existing`); "replace" discards that one and stores the new one, unless it runs already: then it is kept; "raise" raises
@@ -127,8 +133,8 @@ def unique(
     problems = []
     if key is not None and not isinstance(key, str) and not callable(key):
         problems.append(f"unique: key={key!r} must be a text or a function of the job's arguments")
-    if until not in (None, "start", "finish"):
-        problems.append(f'unique: until={until!r} is unknown; write "start" or "finish"')
+    if until not in (None, "start", "waiting", "finish"):
+        problems.append(f'unique: until={until!r} is unknown; write "start", "waiting" or "finish"')
     if until is not None and period is not None:
         problems.append(
             "unique: give either until= or period=, for a key that is held for a period is not freed by the job"

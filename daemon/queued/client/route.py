@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from queued.client.steps import StepsPort
-from queued.domain.batches import NewBatch, facts_of, with_facts
+from queued.domain.batches import NewBatch
 from queued.domain.errors import ConfigurationError
 from queued.domain.jobs import NewJob
 
@@ -22,18 +21,18 @@ if TYPE_CHECKING:
 class Port(StepsPort, Protocol):
     """The runner's way to the worker, which has the database."""
 
-    def enqueue(self, jobs: list[dict[str, Any]], batch: dict[str, Any] | None = None) -> dict[str, Any]:
+    def enqueue(self, jobs: list[dict[str, Any]], batches: list[dict[str, Any]] | None = None) -> dict[str, Any]:
         """Store jobs now; their `ids`, and `notes` on what else became of some: (position, note) pairs.
 
-        With `batch` that one is opened for them; its id is then the answer's `batch`.
+        `batches` are opened for them; the answer's `batches` are then (number, id) pairs.
         """
 
 
 class Sink(Protocol):
     """What takes the place of the database in a test."""
 
-    def accept(self, jobs: Sequence[NewJob]) -> list[int]:
-        """Take the jobs; their ids."""
+    def accept(self, jobs: Sequence[NewJob], batches: Sequence[NewBatch] = ()) -> Receipts:
+        """Take the jobs, and the batches that are opened for them. Raises `BatchFinished`."""
 
 
 class _Destination(threading.local):
@@ -64,7 +63,6 @@ _configured: DatabaseSettings | None = None
 _generation = 0
 _port: Port | None = None
 _sinks: list[Sink] = []
-_numbers = itertools.count(1)
 
 
 def configure(database: str | DatabaseSettings) -> None:
@@ -134,54 +132,46 @@ class Receipts:
 
     ids: Sequence[int | None]
     notes: Mapping[int, str] = field(default_factory=dict)
-    batch: int | None = None
+    #: The ids of the batches that were opened, by their numbers.
+    batches: Mapping[int, int] = field(default_factory=dict)
 
 
-def submit(jobs: Sequence[NewJob], connection: Any = None, batch: NewBatch | None = None) -> Receipts:
-    """Store jobs. With a connection: in its open transaction, and durable only once that commits. `batch`: opened for them.
+def submit(jobs: Sequence[NewJob], connection: Any = None, batches: Sequence[NewBatch] = ()) -> Receipts:
+    """Store jobs. With a connection: in its open transaction, and durable only once that commits. `batches`: opened for them.
 
     Raises `DatabaseError` or `EnqueueError`; then none of them is stored.
     """
-    if not jobs and batch is None:
+    if not jobs and not batches:
         return Receipts([])
     if _sinks:
-        return _accepted(jobs, batch)
+        return _sinks[-1].accept(jobs, batches)
     if connection is not None:
         from queued.storage import adopt
 
-        stored = adopt.submit(connection, jobs, schema=schema(), batch=batch)
+        stored = adopt.submit(connection, jobs, schema=schema(), batches=batches)
     elif _port is not None:
         frames = [as_frame(job) for job in jobs]
-        answer = _port.enqueue(frames) if batch is None else _port.enqueue(frames, asdict(batch))
-        return Receipts(answer["ids"], dict(answer.get("notes") or ()), answer.get("batch"))
+        answer = _port.enqueue(frames, [asdict(batch) for batch in batches]) if batches else _port.enqueue(frames)
+        return Receipts(answer["ids"], dict(answer.get("notes") or ()), dict(answer.get("batches") or ()))
     else:
-        stored = store().submit(jobs, batch)
-    return Receipts(stored.ids, stored.notes, stored.batch)
+        stored = store().submit(jobs, batches)
+    return Receipts(stored.ids, stored.notes, stored.batches)
 
 
-def _accepted(jobs: Sequence[NewJob], batch: NewBatch | None) -> Receipts:
-    """Give jobs to the test that collects them. There is no database, so nothing follows the end of a batch."""
-    if batch is None:
-        return Receipts(_sinks[-1].accept(jobs))
-    number = next(_numbers)
-    facts = facts_of(number, batch.description, batch.metadata)
-    return Receipts(_sinks[-1].accept([with_facts(job, facts) for job in jobs]), batch=number)
-
-
-async def asubmit(jobs: Sequence[NewJob], connection: Any = None, batch: NewBatch | None = None) -> Receipts:
+async def asubmit(jobs: Sequence[NewJob], connection: Any = None, batches: Sequence[NewBatch] = ()) -> Receipts:
     """As `submit`, without holding up the event loop; a connection that is not async is used right here, as its owner would."""
     if connection is not None and not _sinks:
         from queued.storage import adopt
 
         if adopt.is_async(connection):
-            stored = await adopt.asubmit(connection, jobs, schema=schema(), batch=batch)
-            return Receipts(stored.ids, stored.notes, stored.batch)
-        return submit(jobs, connection, batch)
+            stored = await adopt.asubmit(connection, jobs, schema=schema(), batches=batches)
+            return Receipts(stored.ids, stored.notes, stored.batches)
+        return submit(jobs, connection, batches)
     if _sinks:
-        return submit(jobs, batch=batch)
+        return submit(jobs, batches=batches)
     import asyncio
 
-    return await asyncio.to_thread(submit, jobs, batch=batch)
+    return await asyncio.to_thread(submit, jobs, batches=batches)
 
 
 def as_frame(job: NewJob) -> dict[str, Any]:

@@ -195,6 +195,12 @@ class Batch:
         """What became of each job, in the order given."""
         return [_handle(item) for item in self._items]
 
+    def complete(self, handles: Sequence[EnqueuedJob]) -> None:
+        """Tell handles that were given out before the jobs were stored."""
+        for handle, item in zip(handles, self._items, strict=True):
+            handle.id, handle.error = item.id, item.error
+            handle.discarded, handle.existing = item.discarded, item.existing
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -237,7 +243,7 @@ def prepare(unsent: UnsentJob, batch: int | None = None) -> NewJob:
         options=_options(job),
         limits=limits_of(job.limits, job.name, unsent.args, unsent.kwargs) if job.limits else (),
         unique=job.unique.unique(job.name, unsent.args, unsent.kwargs, arguments) if job.unique is not None else None,
-        expires=job.expires,
+        expires=options.expires if options.expires is not None else job.expires,
         rate=job.rate.rate(job.name, unsent.args, unsent.kwargs) if job.rate is not None else None,
         batch=batch,
     )

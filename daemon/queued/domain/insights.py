@@ -142,6 +142,40 @@ class Lock:
 
 
 @dataclass(frozen=True, slots=True)
+class UniqueInfo:
+    """The unique key of a job: until when it is held, and which job has it at this moment."""
+
+    key: str
+    #: `start`, `waiting` or `finish`; None of a key that is held for a period.
+    until: str | None
+    holder: int | None
+    #: When the period is over.
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class RateInfo:
+    """The rate limit of a job, and whether it waits for a turn that it was given."""
+
+    key: str
+    starts: int
+    period: float
+    has_turn: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Interruptions:
+    """How often a job was stopped while it ran, and the last time."""
+
+    times: int
+    reason: str
+    attempt: int
+    hostname: str
+    process_name: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class JobDetail:
     """Everything that is known of one job. Fields that do not belong to its state are None."""
 
@@ -178,6 +212,14 @@ class JobDetail:
     limits: tuple[LimitInfo, ...] = ()
     #: How many wait before a blocked job in its line.
     ahead: Count | None = None
+    unique: UniqueInfo | None = None
+    rate: RateInfo | None = None
+    #: When it must have started.
+    expires_at: datetime | None = None
+    #: The batch that it is a member of, and whether it still counts there.
+    batch: int | None = None
+    batch_open: bool = False
+    interruptions: Interruptions | None = None
 
 
 @dataclass(frozen=True, slots=True)

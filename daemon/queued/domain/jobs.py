@@ -35,10 +35,11 @@ OUTCOME_KINDS: frozenset[str] = frozenset({"done", "failed", "retry", "discarded
 #: Bits of `ties`: which side tables know a job. A job without any is moved without a look at them.
 LIMITED = 1
 UNIQUE = 2
-#: The key of a unique job is freed when it starts.
+#: The key of a unique job is freed when it starts, and with `WAITING` taken again when it goes back to wait.
 UNTIL_START = 4
 EXPIRING = 8
 RATED = 16
+WAITING = 32
 BATCHED = 64
 #: The job is a program, which a worker without an application can run too.
 PROGRAM = 128
@@ -49,7 +50,7 @@ DEFAULT_QUEUE = "default"
 DEFAULT_PRIORITY = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would treble the price of making one, and thousands are made for one call
 class NewJob:
     """A job about to be stored.
 
@@ -69,24 +70,37 @@ class NewJob:
     #: Seconds from when it is due in which it must have started.
     expires: float | None = None
     rate: Rate | None = None
-    #: The batch that it joins.
+    #: The batch that it joins: its id, or the number of one that is opened with it.
     batch: int | None = None
 
     @property
-    def plain(self) -> bool:
-        """Whether nothing has to be looked up before the job may be stored and be ready."""
+    def special(self) -> bool:
+        """Whether something has to be looked up before the job may be ready, or be stored at all; or it is a program."""
         tied = self.limits or self.unique is not None or self.expires is not None or self.rate is not None
-        return not tied and self.batch is None and self.class_name != SHELL
+        return bool(tied) or self.class_name == SHELL
+
+    @property
+    def plain(self) -> bool:
+        """Whether one statement stores the job."""
+        return self.batch is None and not self.special
 
     @property
     def ties(self) -> int:
         """Which side tables are to know the job."""
         until = self.unique.until if self.unique is not None else None
-        unique = {"start": UNIQUE | UNTIL_START, "finish": UNIQUE, None: 0}[until]
+        unique = _UNIQUE[until]
         limited = (LIMITED if self.limits else 0) | (RATED if self.rate is not None else 0)
         batched = BATCHED if self.batch is not None else 0
         program = PROGRAM if self.class_name == SHELL else 0
         return limited | unique | batched | program | (EXPIRING if self.expires is not None else 0)
+
+
+_UNIQUE = {
+    "start": UNIQUE | UNTIL_START,
+    "waiting": UNIQUE | UNTIL_START | WAITING,
+    "finish": UNIQUE,
+    None: 0,
+}
 
 
 @dataclass(slots=True)  # not frozen: that would treble the price of making one, and one is made for each job
@@ -150,8 +164,8 @@ class Stored:
     ids: list[int]
     arrivals: list[Arrival]
     notes: Mapping[int, Note] = field(default_factory=dict)
-    #: The id of the batch that was opened with it.
-    batch: int | None = None
+    #: The ids of the batches that were opened with it, by their numbers.
+    batches: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +201,8 @@ class Outcome:
     ties: int = 0
     #: How far it came, where that is not stored yet.
     checkpoint: Checkpoint | None = None
+    #: Which attempt it was; told of those that were cut short, whose `failure` then says by what.
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)

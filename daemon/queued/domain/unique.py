@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Until = Literal["start", "finish"]
+Until = Literal["start", "waiting", "finish"]
 OnTaken = Literal["keep", "replace", "raise"]
 
 
 @dataclass(frozen=True, slots=True)
 class Unique:
-    """The job holds `key` until its start or its end, or, with `period` (seconds), for so long after its enqueue.
+    """The job holds `key` until its start or its end, or while it waits, or for `period` seconds after its enqueue.
 
     When another job holds it: "keep" stores nothing, "replace" discards the other one if it waits, "raise" refuses.
     """

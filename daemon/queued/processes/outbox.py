@@ -35,7 +35,7 @@ class Request:
     jobs: tuple[NewJob, ...]
     station: Any
     #: To be opened for them.
-    batch: NewBatch | None = None
+    batches: tuple[NewBatch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,8 @@ class Ended:
     enqueue: tuple[NewJob, ...] = ()
     ties: int = 0
     checkpoint: Checkpoint | None = None
+    #: For the words of the log.
+    attempt: int = 1
 
     def outcome(self, now: float) -> Outcome:
         """What the database is told."""
@@ -82,6 +84,7 @@ class Ended:
             self.enqueue,
             self.ties,
             self.checkpoint,
+            self.attempt,
         )
 
     def frame(self) -> dict[str, Any]:
@@ -95,6 +98,7 @@ class Ended:
         return {
             "id": self.job_id,
             "lease": self.lease,
+            "attempt": self.attempt,
             "kind": self.kind,
             "start": self.ended_at - self.duration,
             "end": self.ended_at,
@@ -170,12 +174,12 @@ class Outbox:
         self.checkpoints.store()
         self._store_requests()
         while self._ended:
-            self._store_outcomes()
+            self._store_ended(self._ended[: FULL * 4])
 
     # outcomes
 
-    def _store_outcomes(self) -> None:
-        batch = self._ended[: FULL * 4]
+    def _store_ended(self, batch: Sequence[Ended]) -> None:
+        """Store outcomes together, or each alone where the database does not take them so."""
         try:
             report = self._finish(batch)
         except AWAY:
@@ -185,24 +189,11 @@ class Outbox:
                 self._replace_unstorable(batch[0], error)
                 return
             for ended in batch:
-                self._ended.remove(ended)
-                self._ended.insert(0, ended)
-                self._store_one()
+                self._store_ended([ended])
             return
-        del self._ended[: len(batch)]
+        first = self._ended.index(batch[0])
+        del self._ended[first : first + len(batch)]
         self._tell(batch, report)
-
-    def _store_one(self) -> None:
-        ended = self._ended[0]
-        try:
-            report = self._finish([ended])
-        except AWAY:
-            raise
-        except (DatabaseError, BatchFinished) as error:
-            self._replace_unstorable(ended, error)
-            return
-        del self._ended[0]
-        self._tell([ended], report)
 
     def _replace_unstorable(self, ended: Ended, error: DatabaseError | BatchFinished) -> None:
         failure = Failure("queued.OutcomeNotStorable", f"the database could not store how this attempt ended: {error}")
@@ -220,6 +211,7 @@ class Outbox:
             ended.duration,
             failure,
             ties=ended.ties,
+            attempt=ended.attempt,
         )
 
     def _finish(self, batch: Sequence[Ended]) -> claimed.Report:
@@ -256,6 +248,7 @@ class Outbox:
                     duration=ended.duration,
                     failure=ended.failure,
                     wait=ended.wait,
+                    attempts=ended.attempt,
                     process=self._worker.process_name,
                 )
 
@@ -291,7 +284,7 @@ class Outbox:
 
     def _enqueue(self, batch: Sequence[Request]) -> Granted:
         with self._store.transaction() as session:
-            found = jobs.submit(session, [job for request in batch for job in request.jobs], batch[0].batch)
+            found = jobs.submit(session, [job for request in batch for job in request.jobs], batch[0].batches)
             # Between here and the answer to the commit nobody knows whether it was made.
             stored = self._doubt = Granted(tuple(batch), found, jobs.transaction(session))
         self._doubt = None
@@ -321,10 +314,10 @@ class Outbox:
 
 
 def together(requests: Sequence[Request]) -> list[Request]:
-    """The first of the requests that can go in one transaction: one that opens a batch goes alone."""
-    if requests[0].batch is not None:
+    """The first of the requests that can go in one transaction: one that opens batches goes alone."""
+    if requests[0].batches:
         return [requests[0]]
-    return list(takewhile(lambda request: request.batch is None, requests))
+    return list(takewhile(lambda request: not request.batches, requests))
 
 
 def answer(request: Request, stored: Stored, first: int) -> dict[str, Any]:
@@ -332,6 +325,6 @@ def answer(request: Request, stored: Stored, first: int) -> dict[str, Any]:
     places = range(first, first + len(request.jobs))
     told: dict[str, Any] = {"t": "stored", "r": request.number, "ids": [stored.ids[n] for n in places]}
     notes = [[n - first, stored.notes[n]] for n in places if n in stored.notes]
-    if stored.batch is not None:
-        told["batch"] = stored.batch
+    if stored.batches:
+        told["batches"] = [[number, batch_id] for number, batch_id in stored.batches.items()]
     return {**told, "notes": notes} if notes else told

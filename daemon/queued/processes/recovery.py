@@ -123,6 +123,7 @@ def outcome_of(frame: Mapping[str, Any]) -> Outcome:
         priority=frame.get("priority"),
         enqueue=tuple(new_job(job) for job in frame.get("enqueue") or ()),
         checkpoint=checkpoint_of(frame, frame.get("checkpoint")),
+        attempt=frame.get("attempt", 1),
     )
 
 

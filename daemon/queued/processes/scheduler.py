@@ -361,15 +361,19 @@ class Scheduler(Role):
 
     def _enqueue_for_callback(self, frame: Mapping[str, Any]) -> Mapping[str, Any]:
         """Store the jobs that a callback enqueues, as a worker would for a job of its."""
-        opened = NewBatch(**frame["batch"]) if frame.get("batch") is not None else None
+        opened = [NewBatch(**batch) for batch in frame.get("batches") or ()]
         try:
             stored = self.store.submit([new_job(job) for job in frame["jobs"]], opened)
         except BatchFinished as error:
             return {"t": "refused", "message": str(error), "error": "BatchFinished"}
         except DatabaseError as error:
             return {"t": "refused", "message": str(error)}
-        notes = [list(note) for note in stored.notes.items()]
-        return {"t": "stored", "ids": stored.ids, "notes": notes, "batch": stored.batch}
+        return {
+            "t": "stored",
+            "ids": stored.ids,
+            "notes": [list(note) for note in stored.notes.items()],
+            "batches": [list(opened) for opened in stored.batches.items()],
+        }
 
     def _schedule(self, task: RecurringTask) -> Schedule:
         written = (task.settings.schedule, task.settings.timezone)

@@ -58,6 +58,9 @@ LEASE_BITS = 40
 LEAVE = 1.0
 #: The first and the last second of the calendar, since 1970.
 FIRST, LAST = -62135596800.0, 253402300799.0
+#: What is remembered of an attempt that was cut short, and is no failure.
+INTERRUPTED = Failure("queued.JobInterrupted", "its worker stopped, and it ended when told to")
+KILLED = Failure("queued.JobInterrupted", "its worker stopped, and it was killed because it did not end when told to")
 #: A job that has run this many seconds is marked as started in the database.
 LASTS = 0.5
 
@@ -245,7 +248,7 @@ class Worker(Role):
                 process=self.name,
             )
         elif kind == "enqueue":
-            opened = NewBatch(**frame["batch"]) if frame.get("batch") is not None else None
+            opened = tuple(NewBatch(**batch) for batch in frame.get("batches") or ())
             self._outbox.request(Request(frame["r"], tuple(new_job(job) for job in frame["jobs"]), station, opened))
         elif kind == "checkpoint":
             self._moved(station, frame)
@@ -273,7 +276,7 @@ class Worker(Role):
     def _give_back(self, delivery: Delivery, now: float) -> None:
         kind: OutcomeKind = "cancelled" if delivery.cancel_wanted else "released"
         job = delivery.job
-        self._outbox.add(Ended(job.id, job.lease, job.class_name, kind, now, ties=job.ties))
+        self._outbox.add(Ended(job.id, job.lease, job.class_name, kind, now, ties=job.ties, attempt=job.attempt))
 
     # what runs
 
@@ -530,10 +533,21 @@ class Worker(Role):
         failure = Failure(expiries.EXPIRED, expiries.WHY_EXPIRED)
         for job in found:
             if refusal is not None and job.ties & (UNTIL_START | EXPIRING):
-                self._outbox.add(Ended(job.id, job.lease, job.class_name, "released", now, ties=job.ties))
+                self._outbox.add(
+                    Ended(job.id, job.lease, job.class_name, "released", now, ties=job.ties, attempt=job.attempt)
+                )
             elif job.id in lapsed:
                 self._outbox.add(
-                    Ended(job.id, job.lease, job.class_name, "discarded", now, failure=failure, ties=job.ties)
+                    Ended(
+                        job.id,
+                        job.lease,
+                        job.class_name,
+                        "discarded",
+                        now,
+                        failure=failure,
+                        ties=job.ties,
+                        attempt=job.attempt,
+                    )
                 )
             else:
                 admitted.append(job)
@@ -546,7 +560,9 @@ class Worker(Role):
             failure = Failure(
                 "queued.JobTooLarge", "its arguments are too large to be handed to the process that runs jobs"
             )
-            self._outbox.add(Ended(job.id, job.lease, job.class_name, "failed", now, failure=failure))
+            self._outbox.add(
+                Ended(job.id, job.lease, job.class_name, "failed", now, failure=failure, attempt=job.attempt)
+            )
 
     def _search(self, now: float) -> None:
         started = time.monotonic()
@@ -751,7 +767,9 @@ def ended(job: ClaimedJob, frame: Mapping[str, Any], duration: float) -> Ended:
     """What a runner said of a job's end."""
     kind = frame["kind"]
     if kind == "done" and len(frame) == 5:
-        return Ended(job.id, job.lease, job.class_name, "done", frame["end"], duration, ties=job.ties)
+        return Ended(
+            job.id, job.lease, job.class_name, "done", frame["end"], duration, ties=job.ties, attempt=job.attempt
+        )
     error = frame.get("error")
     failure = None
     if kind not in OUTCOME_KINDS:
@@ -759,6 +777,8 @@ def ended(job: ClaimedJob, frame: Mapping[str, Any], duration: float) -> Ended:
         failure = Failure("queued.JobFailed", f"its runner told an end that is not known: {frame['kind']!r}")
     if error is not None:
         failure = Failure(error["class"], error["message"], tuple(error.get("backtrace") or ()))
+    elif kind == "released":
+        failure = INTERRUPTED
     return Ended(
         job.id,
         job.lease,
@@ -774,6 +794,7 @@ def ended(job: ClaimedJob, frame: Mapping[str, Any], duration: float) -> Ended:
         tuple(new_job(item) for item in frame.get("enqueue") or ()),
         job.ties,
         checkpoint_of(frame, frame.get("checkpoint")),
+        job.attempt,
     )
 
 
@@ -784,6 +805,11 @@ def killed(delivery: Delivery, now: float) -> Ended:
     if delivery.reason == "timeout":
         text = f"it ran longer than its timeout of {delivery.timeout:g} s and did not end when told to; its process was killed"
         failure = Failure("queued.JobTimedOut", text)
-        return Ended(job.id, job.lease, job.class_name, "failed", now, duration, failure, ties=job.ties)
-    kind: Any = "cancelled" if delivery.reason == "cancel" else "released"
-    return Ended(job.id, job.lease, job.class_name, kind, now, duration, ties=job.ties)
+        return Ended(
+            job.id, job.lease, job.class_name, "failed", now, duration, failure, ties=job.ties, attempt=job.attempt
+        )
+    if delivery.reason == "cancel":
+        return Ended(job.id, job.lease, job.class_name, "cancelled", now, duration, ties=job.ties, attempt=job.attempt)
+    return Ended(
+        job.id, job.lease, job.class_name, "released", now, duration, KILLED, ties=job.ties, attempt=job.attempt
+    )

@@ -26,8 +26,8 @@ class Steps(Protocol):
 class Port(Protocol):
     """What an attempt may ask of its runner."""
 
-    def enqueue(self, jobs: list[dict[str, Any]], batch: dict[str, Any] | None = None) -> wire.Message:
-        """Store jobs now, through the worker; waits for their `ids`, and `notes` where there are any. `batch` is opened."""
+    def enqueue(self, jobs: list[dict[str, Any]], batches: list[dict[str, Any]] | None = None) -> wire.Message:
+        """Store jobs now, through the worker; waits for their `ids`, and `notes` where there are any. `batches` are opened."""
 
     def stopping(self) -> bool:
         """Whether a stop is near."""

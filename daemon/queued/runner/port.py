@@ -28,16 +28,16 @@ class RunnerPort:
         self._stopping = False
         self.checkpoints = Checkpoints(channel)
 
-    def enqueue(self, jobs: list[dict[str, Any]], batch: dict[str, Any] | None = None) -> wire.Message:
-        """Store the jobs now; the answer has their `ids`, and `notes` where there are any. `batch` is opened for them.
+    def enqueue(self, jobs: list[dict[str, Any]], batches: list[dict[str, Any]] | None = None) -> wire.Message:
+        """Store the jobs now; the answer has their `ids`, and `notes` where there are any. `batches` are opened for them.
 
         Waits as long as the worker needs; raises the client's EnqueueError, or the kind of it that the worker names.
         """
         if os.getpid() != self._process:
             raise refusal()("a process that the job forked has no worker; enqueue in the job itself")
         message: wire.Message = {"t": "enqueue", "jobs": jobs}
-        if batch is not None:
-            message["batch"] = batch
+        if batches:
+            message["batches"] = batches
         answer = self._ask(lambda request: self._channel.post({**message, "r": request}))
         if answer["t"] == "refused":
             raise refusal(answer.get("error"))(answer["message"])

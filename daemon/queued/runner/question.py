@@ -49,11 +49,11 @@ class QuestionPort:
         self._frames: list[wire.Message] = []
         self._lock = threading.Lock()
 
-    def enqueue(self, jobs: list[dict[str, Any]], batch: dict[str, Any] | None = None) -> wire.Message:
+    def enqueue(self, jobs: list[dict[str, Any]], batches: list[dict[str, Any]] | None = None) -> wire.Message:
         """Have the jobs stored that a callback enqueues; as a runner's port does."""
         message: wire.Message = {"t": "enqueue", "jobs": jobs}
-        if batch is not None:
-            message["batch"] = batch
+        if batches:
+            message["batches"] = batches
         return self._ask(message)
 
     def bound(self, job: dict[str, Any]) -> wire.Message:

@@ -47,21 +47,21 @@ def enqueue(connection: Any, jobs: Sequence[NewJob], schema: str = "queued") -> 
     return submit(connection, jobs, schema).ids
 
 
-def submit(connection: Any, jobs: Sequence[NewJob], schema: str = "queued", batch: NewBatch | None = None) -> Stored:
+def submit(connection: Any, jobs: Sequence[NewJob], schema: str = "queued", batches: Sequence[NewBatch] = ()) -> Stored:
     """As `enqueue`, and tells which of the jobs a conflict has discarded; on PostgreSQL conflicts show after the commit.
 
-    With `batch` that one is opened for them.
+    `batches` are opened for them.
     """
-    if not jobs and batch is None:
+    if not jobs and not batches:
         return Stored([], [])
     with adopt(connection, schema) as session:
         if not isinstance(session, PostgresqlSession):
-            return jobs_table.submit(session, jobs, batch)
-        written = jobs_table.write(session, jobs, deferred=True, batch=batch)
+            return jobs_table.submit(session, jobs, batches)
+        written = jobs_table.write(session, jobs, deferred=True, opened=batches)
         messages = _announcement(written.arrivals)
         if messages:
             session.notify(schema, messages)
-        return Stored(written.ids, written.arrivals, written.notes, written.batch)
+        return Stored(written.ids, written.arrivals, written.notes, written.batches)
 
 
 @contextmanager
@@ -82,10 +82,10 @@ def adopt(connection: Any, schema: str = "queued") -> Iterator[Session]:
 
 
 async def asubmit(
-    connection: Any, jobs: Sequence[NewJob], schema: str = "queued", batch: NewBatch | None = None
+    connection: Any, jobs: Sequence[NewJob], schema: str = "queued", batches: Sequence[NewBatch] = ()
 ) -> Stored:
     """As `submit`, for psycopg's AsyncConnection and SQLAlchemy's AsyncConnection and AsyncSession."""
-    if not jobs and batch is None:
+    if not jobs and not batches:
         return Stored([], [])
     raw = await _async_driver_connection(connection)
     psycopg = _psycopg_of(raw)
@@ -94,19 +94,19 @@ async def asubmit(
     texts = statements("postgresql", schema)
     try:
         async with _cursor(psycopg.AsyncCursor, raw) as cursor:
-            written = await _awrite(cursor, texts, jobs, batch)
+            written = await _awrite(cursor, texts, jobs, batches)
             messages = _announcement(written.arrivals)
             if messages:
                 await cursor.execute(NOTIFY, notification(schema, messages))
-            return Stored(written.ids, written.arrivals, written.notes, written.batch)
+            return Stored(written.ids, written.arrivals, written.notes, written.batches)
     except psycopg.Error as error:
         translate(error, psycopg)
 
 
 async def _awrite(
-    cursor: Any, texts: Mapping[str, tuple[str, ...]], jobs: Sequence[NewJob], batch: NewBatch | None
+    cursor: Any, texts: Mapping[str, tuple[str, ...]], jobs: Sequence[NewJob], batches: Sequence[NewBatch]
 ) -> jobs_table.Written:
-    steps = jobs_table.writing("postgresql", jobs, deferred=True, batch=batch)
+    steps = jobs_table.writing("postgresql", jobs, deferred=True, opened=batches)
     name, params = next(steps)
     while True:
         (text,) = texts[name]

@@ -82,7 +82,8 @@ def end(session: Session, outcomes: Sequence[Outcome], worker: Worker) -> tuple[
     _end(session, [outcome for outcome in outcomes if outcome.kind in END_STATES], worker, report, moves)
     released = [outcome for outcome in outcomes if outcome.kind == "released"]
     if released:
-        kept = release(session, [(outcome.job_id, outcome.lease) for outcome in released], report.arrivals)
+        kept = _release(session, [(outcome.job_id, outcome.lease) for outcome in released], report.arrivals, moves)
+        _trace(session, [outcome for outcome in released if outcome.job_id in kept], worker)
         report.stale += [outcome for outcome in released if outcome.job_id not in kept]
     for outcome in outcomes:
         if outcome.kind in {"failed", "retry"}:
@@ -156,10 +157,35 @@ def _fail_or_retry(session: Session, outcome: Outcome, worker: Worker, report: R
     else:
         seq = ready.put(session, outcome.job_id, queue, priority, attempt, claim["ties"])
         report.arrivals.append(Arrival(queue, priority, seq))
+    ties.waits_again(moves, outcome.job_id, claim["ties"])
+
+
+def _trace(session: Session, outcomes: Sequence[Outcome], worker: Worker) -> None:
+    """Remember which attempts were cut short; most jobs that are given back had not started, and leave no trace."""
+    for outcome in outcomes:
+        if outcome.failure is not None:
+            session.run(
+                "attempts.interrupt",
+                job_id=outcome.job_id,
+                reason=outcome.failure.message,
+                attempt=outcome.attempt,
+                hostname=worker.hostname,
+                process_name=worker.process_name,
+                ended_ago=float(outcome.ended_ago),
+            )
 
 
 def release(session: Session, claims: Sequence[tuple[int, int]], arrivals: list[Arrival]) -> set[int]:
     """Give claims back to ready, untouched: same attempt, no blame. The ids that were still ours."""
+    moves = ties.Moves()
+    released = _release(session, claims, arrivals, moves)
+    arrivals += ties.settle(session, moves).arrivals
+    return released
+
+
+def _release(
+    session: Session, claims: Sequence[tuple[int, int]], arrivals: list[Arrival], moves: ties.Moves
+) -> set[int]:
     if not claims:
         return set()
     if session.dialect == "sqlite":
@@ -167,6 +193,8 @@ def release(session: Session, claims: Sequence[tuple[int, int]], arrivals: list[
     else:
         rows = session.all("claimed.release", ids=[job for job, _ in claims], leases=[lease for _, lease in claims])
     arrivals += [Arrival(row["queue"], row["priority"], row["seq"]) for row in rows]
+    for row in rows:
+        ties.waits_again(moves, row["job_id"], row["ties"])
     return {row["job_id"] for row in rows}
 
 
@@ -217,7 +245,7 @@ def recover(
                 _crash_one(session, taken, reason, crash_limit, worker, recovered, moves)
         else:
             untouched.append((claim["job_id"], claim["lease"]))
-    recovered.released += sorted(release(session, untouched, recovered.arrivals))
+    recovered.released += sorted(_release(session, untouched, recovered.arrivals, moves))
     session.run("processes.delete", process_id=process_id)
     recovered.arrivals += ties.settle(session, moves).arrivals
     return recovered
@@ -268,6 +296,7 @@ def _crash_one(
     else:
         seq = ready.put(session, job_id, claim["queue"], claim["priority"], claim["attempt"] + 1, claim["ties"])
         recovered.arrivals.append(Arrival(claim["queue"], claim["priority"], seq))
+        ties.waits_again(moves, job_id, claim["ties"])
         recovered.crashed.append(job_id)
 
 

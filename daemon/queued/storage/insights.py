@@ -9,12 +9,14 @@ import json
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+from queued.domain.batches import joined
 from queued.domain.errors import DatabaseUnavailable, UnknownId
 from queued.domain.insights import (
     ALIVE_THRESHOLD,
     COUNT_CAP,
     Attempt,
     Count,
+    Interruptions,
     JobDetail,
     LimitInfo,
     Lock,
@@ -22,10 +24,12 @@ from queued.domain.insights import (
     ProcessInfo,
     Progress,
     QueueInfo,
+    RateInfo,
     Steps,
+    UniqueInfo,
     serves,
 )
-from queued.domain.jobs import Failure
+from queued.domain.jobs import Failure, parse_options
 from queued.storage.session import Row, Session
 
 #: Lanes (queue and priority) looked at for the oldest ready job.
@@ -81,6 +85,8 @@ def job(session: Session, job_id: int, threshold: float = ALIVE_THRESHOLD) -> Jo
         blocked_at=row["blocked_at"],
         limits=_limits(session, job_id),
         ahead=_ahead(session, job_id) if place["state"] == "blocked" else None,
+        interruptions=_interruptions(session, job_id),
+        **_ties(session, job_id, row["options"]),
         **_checkpoint(session, job_id),
         **place,
     )
@@ -122,6 +128,30 @@ def _limits(session: Session, job_id: int) -> tuple[LimitInfo, ...]:
             )
         )
     return tuple(listed)
+
+
+def _ties(session: Session, job_id: int, options: str | None) -> dict[str, Any]:
+    """What side tables know of the job, and its batch, which it keeps knowing when it has ended."""
+    unique, rate = session.one("insights.unique_of", id=job_id), session.one("insights.rate_of", id=job_id)
+    expiry, member = session.one("insights.expiry_of", id=job_id), session.one("batches.of_job", id=job_id)
+    return {
+        "unique": UniqueInfo(unique["key"], unique["until"], unique["holder"], unique["expires_at"])
+        if unique
+        else None,
+        "rate": RateInfo(rate["key"], rate["starts"], rate["period"], bool(rate["has_turn"])) if rate else None,
+        "expires_at": expiry["expires_at"] if expiry else None,
+        "batch": member["batch_id"] if member else joined(parse_options(options, json.loads).get("batch")),
+        "batch_open": member is not None,
+    }
+
+
+def _interruptions(session: Session, job_id: int) -> Interruptions | None:
+    row = session.one("insights.interruptions", id=job_id)
+    if row is None:
+        return None
+    return Interruptions(
+        row["times"], row["reason"], row["attempt"], row["hostname"], row["process_name"], row["interrupted_at"]
+    )
 
 
 def _ahead(session: Session, job_id: int) -> Count:

@@ -7,11 +7,11 @@ down in steps that a sync and an async connection can both run, and then let in.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
-from queued.domain.batches import Counts, NewBatch
-from queued.domain.jobs import Arrival, Entrant, NewJob, Note, Stored
+from queued.domain.batches import NewBatch
+from queued.domain.jobs import BATCHED, Arrival, Entrant, NewJob, Note, Stored
 from queued.storage import batches, limits, ties, unique
 from queued.storage.session import Row, Session, listed
 from queued.storage.sql import Dialect
@@ -28,7 +28,8 @@ class Written:
     arrivals: list[Arrival]
     moves: ties.Moves = field(default_factory=ties.Moves)
     notes: dict[int, Note] = field(default_factory=dict)
-    batch: int | None = None
+    #: The ids of the batches that were opened, by their numbers.
+    batches: Mapping[int, int] = field(default_factory=dict)
 
 
 def parameters(dialect: Dialect, jobs: Sequence[NewJob]) -> dict[str, Any]:
@@ -61,19 +62,25 @@ def enqueue(session: Session, jobs: Sequence[NewJob]) -> tuple[list[int], list[A
     return stored.ids, stored.arrivals
 
 
-def submit(session: Session, jobs: Sequence[NewJob], batch: NewBatch | None = None) -> Stored:
-    """As `enqueue`, and tells of each job what else became of it than being stored. With `batch` that one is opened for them."""
-    written = write(session, jobs, batch=batch)
+def submit(session: Session, jobs: Sequence[NewJob], batches: Sequence[NewBatch] = ()) -> Stored:
+    """As `enqueue`, and tells of each job what else became of it than being stored. `batches` are opened for them."""
+    written = write(session, jobs, opened=batches)
     settled = ties.settle(session, written.moves)
     discarded = set(settled.discarded)
     notes = dict(written.notes)
     notes.update({n: "discarded" for n, job_id in enumerate(written.ids) if job_id in discarded and n not in notes})
-    return Stored(written.ids, [*written.arrivals, *settled.arrivals], notes, written.batch)
+    return Stored(written.ids, [*written.arrivals, *settled.arrivals], notes, written.batches)
 
 
-def write(session: Session, jobs: Sequence[NewJob], deferred: bool = False, batch: NewBatch | None = None) -> Written:
-    """Store jobs; those with ties are due in `moves`, for a transaction that has more to settle. `deferred`: see `writing`."""
-    if not jobs and batch is None:
+def write(
+    session: Session,
+    jobs: Sequence[NewJob],
+    deferred: bool = False,
+    opened: Sequence[NewBatch] = (),
+    following: bool = False,
+) -> Written:
+    """Store jobs; those with ties are due in `moves`, for a transaction that has more to settle. The options: see `writing`."""
+    if not jobs and not opened:
         return Written([], [])
     arrivals: list[Arrival] = []
 
@@ -82,7 +89,7 @@ def write(session: Session, jobs: Sequence[NewJob], deferred: bool = False, batc
         arrivals.extend(settled.arrivals)
         return settled.ended
 
-    steps = writing(session.dialect, jobs, deferred, None if deferred else end_blocked, batch)
+    steps = writing(session.dialect, jobs, deferred, None if deferred else end_blocked, opened, following)
     name, params = next(steps)
     while True:
         try:
@@ -98,40 +105,65 @@ def writing(
     jobs: Sequence[NewJob],
     deferred: bool = False,
     end_blocked: unique.EndBlocked | None = None,
-    batch: NewBatch | None = None,
+    opened: Sequence[NewBatch] = (),
+    following: bool = False,
 ) -> Steps:
     """The statements that store jobs. Raises BatchFinished.
 
     With `deferred` jobs with limits of any kind are scheduled for at once, and a dispatcher lets them in: for a transaction that is
-    not ours, may last, and must not hold the lock on a key that workers need.
+    not ours, may last, and must not hold the lock on a key that workers need. With `following` they follow batches, are known to
+    those that these lie in, and counted there.
     """
-    opened = None
-    if batch is not None:
-        opened, jobs = yield from batches.opening(batch, jobs)
-    elif any(job.batch is not None for job in jobs):
-        jobs = yield from batches.joining(jobs)
-    special = [job for job in jobs if not job.plain]
-    plain = [job for job in jobs if job.plain] if special else jobs
-    written = Written([], [], batch=opened)
-    if plain:
-        rows = yield storing(dialect, plain)
+    enrolment = None
+    if opened or (not following and any(job.batch is not None for job in jobs)):
+        enrolment, jobs = yield from batches.opening(opened, jobs)
+    special = [job for job in jobs if job.special]
+    simple = [job for job in jobs if not job.special] if special else jobs
+    members = [job for job in simple if job.batch is not None] if following or enrolment is not None else []
+    free = [job for job in simple if job.batch is None] if members else simple
+    written = Written([], [], batches=enrolment.opened if enrolment is not None else {})
+    if free:
+        rows = yield storing(dialect, free)
         written.ids, written.arrivals = receipts(rows)
-    if not special:
-        if batch is not None and opened is not None:
-            yield from _follow(dialect, batch, opened, written)
+    if not special and not members and not opened:
         return written
-    rows = yield "jobs.store", parameters(dialect, special)
+    free_ids, member_ids = written.ids, list[int]()
+    if members:
+        rows = yield storing(dialect, members, BATCHED)
+        member_ids, arrivals = receipts(rows)
+        written.arrivals += arrivals
+    rows = (yield "jobs.store", parameters(dialect, special)) if special else []
     stored = [(row["id"], job) for row, job in zip(rows, special, strict=True)]
     lies_ahead = {row["id"] for row in rows if row["lies_ahead"]}
     taken = unique.Taken()
     if any(job.unique is not None for job in special):
         taken = yield from unique.taking(dialect, stored, end_blocked)
     kept = [(job_id, job) for job_id, job in stored if job_id not in taken.refused]
-    members = [(job_id, job.batch) for job_id, job in kept if job.batch is not None]
-    if members:
-        yield from batches.enrolling(dialect, members, taken.replaced)
-    elif batch is not None and opened is not None:
-        yield from _follow(dialect, batch, opened, written)
+    joining = [
+        (job_id, job.batch) for job_id, job in [*zip(member_ids, members, strict=True), *kept] if job.batch is not None
+    ]
+    if following and joining:
+        yield "batches.join", listed(dialect, joining, "ids", "batches")
+    elif enrolment is not None:
+        follow = yield from batches.enrolling(dialect, enrolment, joining, taken.replaced)
+        if follow:
+            written.arrivals += (yield from writing(dialect, follow, deferred=True, following=True)).arrivals
+    if special:
+        yield from _tie(dialect, stored, kept, lies_ahead, taken, deferred, written)
+    _merge(jobs, (free_ids, member_ids, [job_id for job_id, _ in stored]), taken.refused, written)
+    return written
+
+
+def _tie(
+    dialect: Dialect,
+    stored: Sequence[tuple[int, NewJob]],
+    kept: Sequence[tuple[int, NewJob]],
+    lies_ahead: set[int],
+    taken: unique.Taken,
+    deferred: bool,
+    written: Written,
+) -> Generator[tuple[str, dict[str, Any]], list[Row], None]:
+    """Tell the side tables of jobs that are stored, and put them where they wait."""
     noted = [
         (job_id, limit.key, limit.capacity, seconds(limit.duration), limit.on_conflict)
         for job_id, job in kept
@@ -166,8 +198,9 @@ def writing(
             written.arrivals += [Arrival(row["queue"], row["priority"], row["seq"]) for row in rows]
         if taken.replaced:
             held = yield from batches.holding(taken.replaced)
-            callbacks = yield from batches.leaving(held, (), (), taken.replaced)
-            written.arrivals += (yield from writing(dialect, callbacks, deferred=True)).arrivals if callbacks else []
+            follow = yield from batches.leaving(held, (), (), taken.replaced)
+            if follow:
+                written.arrivals += (yield from writing(dialect, follow, deferred=True, following=True)).arrivals
             yield "limits.forget", {"ids": taken.replaced}
             yield "unique.forget", {"ids": taken.replaced}
             yield "expiries.forget", {"ids": taken.replaced}
@@ -176,18 +209,6 @@ def writing(
         written.moves.entrants = entrants
         written.moves.over = taken.replaced
         written.moves.sizes = {limit.key: limit.capacity for _, job in kept for limit in job.limits}
-    _merge(jobs, stored, taken.refused, written)
-    return written
-
-
-def _follow(
-    dialect: Dialect, batch: NewBatch, batch_id: int, written: Written
-) -> Generator[tuple[str, dict[str, Any]], list[Row], None]:
-    """A batch without members has finished at once: store what follows it."""
-    yield "batches.finish", {"id": batch_id}
-    callbacks = batches.callbacks(asdict(batch), batch_id, Counts(0))
-    if callbacks:
-        written.arrivals += (yield from writing(dialect, callbacks, deferred=True)).arrivals
 
 
 def seconds(value: float | None) -> float | None:
@@ -196,24 +217,31 @@ def seconds(value: float | None) -> float | None:
 
 
 def _merge(
-    jobs: Sequence[NewJob], stored: Sequence[tuple[int, NewJob]], refused: Mapping[int, int], written: Written
+    jobs: Sequence[NewJob],
+    ids: tuple[Sequence[int], Sequence[int], Sequence[int]],
+    refused: Mapping[int, int],
+    written: Written,
 ) -> None:
-    """The ids in the order of the jobs; a refused one has the id of the job that holds its key, and a note."""
-    plain_ids, special_ids = iter(written.ids), iter([job_id for job_id, _ in stored])
-    ids = [next(plain_ids if job.plain else special_ids) for job in jobs]
-    for n, (job_id, job) in enumerate(zip(ids, jobs, strict=True)):
+    """The ids in the order of the jobs, from those of free jobs, of simple members and of special jobs.
+
+    A refused one has the id of the job that holds its key, and a note.
+    """
+    free, members, special = map(iter, ids)
+    written.ids = [next(special if job.special else free if job.batch is None else members) for job in jobs]
+    if not refused:
+        return
+    for n, (job_id, job) in enumerate(zip(written.ids, jobs, strict=True)):
         if job_id in refused and job.unique is not None:
             holder = refused[job_id]
-            ids[n] = refused.get(holder, holder)
+            written.ids[n] = refused.get(holder, holder)
             written.notes[n] = "refused" if job.unique.on_conflict == "raise" else "existing"
-    written.ids = ids
 
 
-def storing(dialect: Dialect, jobs: Sequence[NewJob]) -> tuple[str, dict[str, Any]]:
-    """The statement that stores jobs without ties, and its parameters."""
+def storing(dialect: Dialect, jobs: Sequence[NewJob], tied: int = 0) -> tuple[str, dict[str, Any]]:
+    """The statement that stores jobs that all have the same ties, and may be ready at once, and its parameters."""
     first = jobs[0]
-    if len(jobs) > 1 or first.run_at is not None or first.wait is not None:
-        return "jobs.enqueue", parameters(dialect, jobs)
+    if tied or len(jobs) > 1 or first.run_at is not None or first.wait is not None:
+        return "jobs.enqueue", {**parameters(dialect, jobs), "ties": tied}
     return "jobs.enqueue_one", {
         "class_name": first.class_name,
         "queue": first.queue,

@@ -38,13 +38,16 @@ class Acted:
         self.arrivals += other.arrivals
 
 
-def retry(session: Session, ids: Sequence[int]) -> Acted:
+def retry(session: Session, ids: Sequence[int], from_start: bool = False) -> Acted:
     """Make failed jobs ready again, with a new start for their retry policies; one whose limits are full is blocked.
 
-    Ring for `arrivals` after the commit.
+    Jobs go on where their steps stand; with `from_start` that is forgotten. Ring for `arrivals` after the commit.
     """
     acted, moves = Acted(), ties.Moves()
-    for row in session.all("operators.retry", ids=list(ids)):
+    rows = session.all("operators.retry", ids=list(ids))
+    if from_start:
+        session.run("checkpoints.forget", ids=[row["job_id"] for row in rows])
+    for row in rows:
         acted.done.append(row["job_id"])
         if row["seq"] is None:
             moves.entrants.append(replace(ties.entrant(row), failed_before=True))
@@ -53,6 +56,11 @@ def retry(session: Session, ids: Sequence[int]) -> Acted:
     acted.arrivals += ties.settle(session, moves).arrivals
     _sort_out(session, ids, acted)
     return acted
+
+
+def retry_from_start(session: Session, ids: Sequence[int]) -> Acted:
+    """As `retry`, from the first step of each job: how far it had come is forgotten."""
+    return retry(session, ids, from_start=True)
 
 
 def discard(session: Session, ids: Sequence[int]) -> Acted:

@@ -96,17 +96,17 @@ class Store:
         """
         return self.submit(jobs).ids
 
-    def submit(self, jobs: Sequence[NewJob], batch: NewBatch | None = None) -> Stored:
-        """As `enqueue`, and tells which of the jobs a conflict has discarded. With `batch` that one is opened for them.
+    def submit(self, jobs: Sequence[NewJob], batches: Sequence[NewBatch] = ()) -> Stored:
+        """As `enqueue`, and tells which of the jobs a conflict has discarded. `batches` are opened for them.
 
         Raises BatchFinished too.
         """
-        if not jobs and batch is None:
+        if not jobs and not batches:
             return Stored([], [])
-        several = batch is not None or any(not job.plain for job in jobs)
+        several = bool(batches) or any(not job.plain for job in jobs)
         opened = self.transaction() if several else self.statement()
         with opened as session:
-            stored = jobs_table.submit(session, jobs, batch)
+            stored = jobs_table.submit(session, jobs, batches)
         self.ring(stored.arrivals)
         return stored
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from queued.domain.jobs import BATCHED, LIMITED, RATED, UNIQUE, Arrival, Entrant
+from queued.domain.jobs import BATCHED, LIMITED, RATED, UNIQUE, WAITING, Arrival, Entrant
 from queued.storage import batches, limits, rates, unique
 from queued.storage.session import Row, Session, listed
 
@@ -21,6 +21,8 @@ class Moves:
     entrants: list[Entrant] = field(default_factory=list)
     #: They wait for a retry.
     left: list[int] = field(default_factory=list)
+    #: They were claimed, and wait again without having to be let in.
+    again: list[int] = field(default_factory=list)
     #: They failed.
     failed: list[int] = field(default_factory=list)
     #: They ended for good.
@@ -31,7 +33,7 @@ class Moves:
     sizes: dict[str, int] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.entrants or self.left or self.failed or self.over)
+        return bool(self.entrants or self.left or self.again or self.failed or self.over)
 
 
 @dataclass(slots=True)
@@ -49,6 +51,7 @@ def settle(session: Session, moves: Moves, ends: Sequence[int] = (), end_state: 
     if not moves and not ends:
         return settled
     again = [entrant.job_id for entrant in moves.entrants if entrant.failed_before and entrant.ties & UNIQUE]
+    again += moves.again
     unique.settle(session, moves.over, moves.failed, again)
     # Whoever holds a batch may ask for keys of limits, never the other way round: so those that a limit may end come along.
     refusable = [one.job_id for one in moves.entrants if one.ties & LIMITED and one.ties & BATCHED]
@@ -86,8 +89,14 @@ def settle(session: Session, moves: Moves, ends: Sequence[int] = (), end_state: 
     if callbacks:
         from queued.storage import jobs  # which settles what it stores, but not these: they wait for nobody
 
-        settled.arrivals += jobs.write(session, callbacks, deferred=True).arrivals
+        settled.arrivals += jobs.write(session, callbacks, deferred=True, following=True).arrivals
     return settled
+
+
+def waits_again(moves: Moves, job_id: int, ties: int) -> None:
+    """A job that was claimed waits again; one whose key is held while it waits takes it."""
+    if ties & WAITING:
+        moves.again.append(job_id)
 
 
 def entrant(row: Row) -> Entrant:

@@ -122,13 +122,13 @@ def started(session: Session, ids: Sequence[int]) -> None:
 
 
 def settle(session: Session, over: Sequence[int], failed: Sequence[int], again: Sequence[int]) -> None:
-    """Free the keys of jobs that ended or failed; those that run again after they failed take theirs, where nobody else has it."""
+    """Free the keys of jobs that ended or failed; those that wait again take theirs, where nobody else has it."""
     if over or failed:
         session.run("unique.free", ids=[*over, *failed])
     if over:
         session.run("unique.forget", ids=list(over))
     if again:
-        session.run("unique.retake", ids=list(again))
+        session.run("unique.retake", ids=sorted(again))
 
 
 def forget_lapsed(session: Session) -> int:

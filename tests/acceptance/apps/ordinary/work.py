@@ -268,6 +268,17 @@ def once_waiting(key: str) -> None:
         ledger.note("told", this().id, existing=once_waiting.set(wait=3600).enqueue(key).existing)
 
 
+@queued.job(
+    unique=queued.unique(until="waiting"), retry_on=queued.retry_on(NoLuckError, wait=3600, jitter=0, attempts=2)
+)
+def once_at_rest(until: str) -> None:
+    """Run until that file is there, and then wait for a retry."""
+    with ledger.attempt(this().id):
+        while not os.path.exists(until):
+            time.sleep(0.02)
+        raise NoLuckError("once more, later")
+
+
 @queued.job(expires=0.5)
 def in_time(label: str) -> None:
     """Start soon or not at all."""

@@ -13,3 +13,11 @@ INSERT INTO queued.attempts (job_id, attempt, error_class, message, backtrace)
 SELECT job_id, attempt, CAST(:error_class AS text), CAST(:message AS text), '' FROM queued.finished WHERE job_id = ANY(:ids)
 ON CONFLICT (job_id, attempt) DO NOTHING
 RETURNING job_id
+
+-- name: interrupt
+-- A job was stopped while it ran, and waits again.
+INSERT INTO queued.interruptions AS i (job_id, reason, attempt, hostname, process_name, interrupted_at)
+VALUES (:job_id, :reason, :attempt, :hostname, :process_name, {now} - :ended_ago * interval '1 second')
+ON CONFLICT (job_id) DO UPDATE SET
+  times = i.times + 1, reason = excluded.reason, attempt = excluded.attempt, hostname = excluded.hostname,
+  process_name = excluded.process_name, interrupted_at = excluded.interrupted_at

@@ -25,7 +25,7 @@ WITH given AS (
 )
 INSERT INTO queued.ready (job_id, queue, priority, attempt, ties)
 SELECT job_id, queue, priority, attempt, ties FROM gone ORDER BY job_id
-RETURNING job_id, queue, priority, seq
+RETURNING job_id, queue, priority, seq, ties
 
 -- name: of_process
 -- A process's claims, locked: whoever settles them first is alone.

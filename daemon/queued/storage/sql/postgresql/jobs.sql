@@ -1,5 +1,5 @@
 -- name: enqueue
--- Store jobs in the order given; due ones become ready, the others scheduled. seq is null for those.
+-- Store jobs in the order given, all with the same ties; due ones become ready, the others scheduled. seq is null for those.
 WITH incoming AS MATERIALIZED (
   SELECT class_name, queue, priority, arguments, options, position, moment AS now_at,
          COALESCE(run_at, moment + wait * interval '1 second') AS run_at
@@ -12,12 +12,12 @@ WITH incoming AS MATERIALIZED (
   SELECT class_name, queue, priority, arguments, options, run_at, now_at FROM incoming ORDER BY position
   RETURNING id, queue, priority, run_at, enqueued_at
 ), put_ready AS (
-  INSERT INTO queued.ready (job_id, queue, priority)
-  SELECT id, queue, priority FROM stored WHERE run_at IS NULL OR run_at <= enqueued_at ORDER BY id
+  INSERT INTO queued.ready (job_id, queue, priority, ties)
+  SELECT id, queue, priority, :ties FROM stored WHERE run_at IS NULL OR run_at <= enqueued_at ORDER BY id
   RETURNING job_id, queue, priority, seq
 ), put_scheduled AS (
-  INSERT INTO queued.scheduled (job_id, queue, priority, run_at)
-  SELECT id, queue, priority, run_at FROM stored WHERE run_at > enqueued_at
+  INSERT INTO queued.scheduled (job_id, queue, priority, run_at, ties)
+  SELECT id, queue, priority, run_at, :ties FROM stored WHERE run_at > enqueued_at
   RETURNING job_id, queue, priority
 )
 SELECT job_id AS id, queue, priority, seq FROM put_ready

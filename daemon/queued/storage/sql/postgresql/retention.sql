@@ -9,6 +9,8 @@ WITH old AS (
   DELETE FROM queued.attempts AS a USING old WHERE a.job_id = old.job_id
 ), checkpoints AS (
   DELETE FROM queued.checkpoints AS k USING old WHERE k.job_id = old.job_id
+), interruptions AS (
+  DELETE FROM queued.interruptions AS i USING old WHERE i.job_id = old.job_id
 )
 DELETE FROM queued.jobs AS j USING old WHERE j.id = old.job_id RETURNING j.id
 
@@ -29,5 +31,7 @@ WITH old AS (
   DELETE FROM queued.attempts AS a USING old WHERE a.job_id = old.job_id
 ), checkpoints AS (
   DELETE FROM queued.checkpoints AS k USING old WHERE k.job_id = old.job_id
+), interruptions AS (
+  DELETE FROM queued.interruptions AS i USING old WHERE i.job_id = old.job_id
 )
 DELETE FROM queued.jobs AS j USING old WHERE j.id = old.job_id RETURNING j.id

@@ -27,9 +27,9 @@ WHERE u.job_id = ANY(:ids) AND k.key = u.key AND k.job_id = u.job_id
 RETURNING k.key
 
 -- name: retake
--- Jobs that failed run again: they have their keys again, where nobody else took them.
+-- Jobs wait again, after a failure or after they had started: they have their keys again, where nobody else took them.
 INSERT INTO queued.unique_keys (key, job_id)
-SELECT key, job_id FROM queued.job_uniques WHERE job_id = ANY(:ids) AND until = 'finish' ORDER BY key
+SELECT key, job_id FROM queued.job_uniques WHERE job_id = ANY(:ids) AND until <> 'start' ORDER BY key
 ON CONFLICT (key) DO NOTHING
 
 -- name: forget

@@ -135,3 +135,21 @@ SELECT l.key, l.capacity,
 FROM queued.limits AS l
 WHERE l.key > :after
 ORDER BY l.key LIMIT :page;
+
+-- name: unique_of
+-- The unique key of a job: the one that depends on its life, else one that it holds for a period.
+SELECT u.key, u.until, k.job_id AS holder, k.expires_at
+FROM queued.job_uniques AS u LEFT JOIN queued.unique_keys AS k ON k.key = u.key
+WHERE u.job_id = :id
+UNION ALL
+SELECT k.key, NULL, k.job_id, k.expires_at FROM queued.unique_keys AS k
+WHERE k.job_id = :id AND k.expires_at IS NOT NULL;
+
+-- name: rate_of
+SELECT key, starts, period, has_turn FROM queued.job_rates WHERE job_id = :id;
+
+-- name: expiry_of
+SELECT expires_at FROM queued.expiries WHERE job_id = :id;
+
+-- name: interruptions
+SELECT times, reason, attempt, hostname, process_name, interrupted_at FROM queued.interruptions WHERE job_id = :id;

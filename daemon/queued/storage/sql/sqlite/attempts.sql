@@ -14,3 +14,11 @@ SELECT job_id, attempt, :error_class, :message, '' FROM queued.finished
 WHERE job_id IN (SELECT value FROM json_each(:ids))
 ON CONFLICT (job_id, attempt) DO NOTHING
 RETURNING job_id
+
+-- name: interrupt
+-- A job was stopped while it ran, and waits again.
+INSERT INTO queued.interruptions AS i (job_id, reason, attempt, hostname, process_name, interrupted_at)
+VALUES (:job_id, :reason, :attempt, :hostname, :process_name, {now} - CAST(:ended_ago * 1000000 AS INTEGER))
+ON CONFLICT (job_id) DO UPDATE SET
+  times = i.times + 1, reason = excluded.reason, attempt = excluded.attempt, hostname = excluded.hostname,
+  process_name = excluded.process_name, interrupted_at = excluded.interrupted_at

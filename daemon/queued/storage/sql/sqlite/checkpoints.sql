@@ -13,3 +13,7 @@ ON CONFLICT (job_id) DO UPDATE SET
   message = CASE WHEN excluded.done IS NULL THEN k.message ELSE excluded.message END,
   saved_at = excluded.saved_at
 RETURNING job_id
+
+-- name: forget
+-- Jobs begin at their first step again.
+DELETE FROM queued.checkpoints WHERE job_id IN (SELECT value FROM json_each(:ids))

@@ -28,7 +28,7 @@ DELETE FROM queued.claimed WHERE job_id IN (SELECT job_id FROM temp.picked);
 
 INSERT INTO queued.ready (job_id, queue, priority, attempt, ties)
 SELECT job_id, queue, priority, attempt, ties FROM temp.picked ORDER BY job_id
-RETURNING job_id, queue, priority, seq
+RETURNING job_id, queue, priority, seq, ties
 
 -- name: of_process
 -- A process's claims.

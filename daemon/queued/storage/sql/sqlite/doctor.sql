@@ -65,4 +65,6 @@ SELECT 'queued_batches' AS name, count(*) AS n FROM (SELECT 1 FROM queued.batche
 UNION ALL
 SELECT 'queued_batch_jobs' AS name, count(*) AS n FROM (SELECT 1 FROM queued.batch_jobs LIMIT :cap)
 UNION ALL
-SELECT 'queued_audit' AS name, count(*) AS n FROM (SELECT 1 FROM queued.audit LIMIT :cap);
+SELECT 'queued_audit' AS name, count(*) AS n FROM (SELECT 1 FROM queued.audit LIMIT :cap)
+UNION ALL
+SELECT 'queued_interruptions' AS name, count(*) AS n FROM (SELECT 1 FROM queued.interruptions LIMIT :cap);

@@ -1,5 +1,5 @@
 -- name: enqueue
--- Store jobs in the order given; due ones become ready, the others scheduled (seq is null).
+-- Store jobs in the order given, all with the same ties; due ones become ready, the others scheduled (seq is null).
 -- Differs by necessity: no data-modifying CTE. The writer is alone, so the ids of one statement are consecutive and end at
 -- the table's sequence; seq only says "ready", for nothing on SQLite needs its value.
 INSERT INTO queued.jobs (class_name, queue, priority, arguments, options, run_at, enqueued_at)
@@ -10,13 +10,13 @@ SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(va
 FROM json_each(:rows) CROSS JOIN (SELECT {now} AS moment) AS clock
 ORDER BY key;
 
-INSERT INTO queued.ready (job_id, queue, priority)
-SELECT id, queue, priority FROM queued.jobs
+INSERT INTO queued.ready (job_id, queue, priority, ties)
+SELECT id, queue, priority, :ties FROM queued.jobs
 WHERE id > (SELECT seq FROM sqlite_sequence WHERE name = 'queued_jobs') - :count AND (run_at IS NULL OR run_at <= enqueued_at)
 ORDER BY id;
 
-INSERT INTO queued.scheduled (job_id, queue, priority, run_at)
-SELECT id, queue, priority, run_at FROM queued.jobs
+INSERT INTO queued.scheduled (job_id, queue, priority, run_at, ties)
+SELECT id, queue, priority, run_at, :ties FROM queued.jobs
 WHERE id > (SELECT seq FROM sqlite_sequence WHERE name = 'queued_jobs') - :count AND run_at > enqueued_at;
 
 SELECT id, queue, priority, CASE WHEN run_at IS NULL OR run_at <= enqueued_at THEN 1 END AS seq

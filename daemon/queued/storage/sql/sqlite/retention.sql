@@ -13,6 +13,8 @@ DELETE FROM queued.attempts WHERE job_id IN (SELECT job_id FROM temp.picked);
 
 DELETE FROM queued.checkpoints WHERE job_id IN (SELECT job_id FROM temp.picked);
 
+DELETE FROM queued.interruptions WHERE job_id IN (SELECT job_id FROM temp.picked);
+
 DELETE FROM queued.jobs WHERE id IN (SELECT job_id FROM temp.picked) RETURNING id
 
 -- name: failed
@@ -34,5 +36,7 @@ DELETE FROM queued.job_rates WHERE job_id IN (SELECT job_id FROM temp.picked);
 DELETE FROM queued.attempts WHERE job_id IN (SELECT job_id FROM temp.picked);
 
 DELETE FROM queued.checkpoints WHERE job_id IN (SELECT job_id FROM temp.picked);
+
+DELETE FROM queued.interruptions WHERE job_id IN (SELECT job_id FROM temp.picked);
 
 DELETE FROM queued.jobs WHERE id IN (SELECT job_id FROM temp.picked) RETURNING id

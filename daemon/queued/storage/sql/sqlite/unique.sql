@@ -28,10 +28,10 @@ DELETE FROM queued.unique_keys WHERE (key, job_id) IN (
 RETURNING key
 
 -- name: retake
--- Jobs that failed run again: they have their keys again, where nobody else took them.
+-- Jobs wait again, after a failure or after they had started: they have their keys again, where nobody else took them.
 INSERT INTO queued.unique_keys (key, job_id)
 SELECT u.key, u.job_id FROM queued.job_uniques AS u
-WHERE u.job_id IN (SELECT value FROM json_each(:ids)) AND u.until = 'finish'
+WHERE u.job_id IN (SELECT value FROM json_each(:ids)) AND u.until <> 'start'
 ON CONFLICT (key) DO NOTHING
 
 -- name: forget
