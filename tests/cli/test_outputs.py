@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -151,12 +152,22 @@ def test_a_pause_that_is_none_is_refused(ctl: Program, text: str) -> None:
     assert ctl("status", f"--watch={text}").status == 2
 
 
+#: The program, with bars that are drawn at once and every time.
+EAGER = (
+    "import sys; from queued.cli import main, progress; "
+    "progress.PATIENCE = progress.EVERY = 0; sys.exit(main.queuectl(sys.argv[1:]))"
+)
+
+
 def test_a_long_action_shows_how_far_it_is_on_a_terminal(store: Store, database_url: str, ctl: Program) -> None:
-    store.enqueue([job() for _ in range(6000)])
-    _, shown = on_terminal("jobs", "discard", "state:ready", "--yes", "--database", database_url, COLUMNS="100")
-    assert "6000 jobs discarded" in shown
-    assert "of 6000," in shown, "it takes longer than half a second"
-    assert "\x1b[K" in shown
+    store.enqueue([job() for _ in range(1200)])
+    _, shown = on_terminal("jobs", "discard", "state:ready", "--yes", "--database", database_url, source=EAGER)
+    assert "1200 jobs discarded" in shown
+    assert re.search(r"\rmatching  \d+, \d+ a second\x1b\[K", shown)
+    assert re.search(r"\rdiscard  \[#+-+\] 500 of 1200, \d+ a second, .* left\x1b\[K", shown)
+    assert shown.index("\r\x1b[K") < shown.index("1200 jobs discarded"), (
+        "the bar is taken away before the outcome is told"
+    )
     told = ctl("jobs", "discard", "state:ready", "--yes")
     assert told.err == ""
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
 from cli.conftest import Hand, Program, job, states
 from queued.domain.limits import Limit
 from queued.storage.store import Store
+
+PACKAGE = Path(__file__).resolve().parents[2] / "daemon"
 
 
 def test_a_job_is_stored_by_its_name(ctl: Program, store: Store, worker: Hand) -> None:
@@ -31,6 +35,76 @@ def test_it_can_be_stored_for_later(ctl: Program, store: Store) -> None:
     assert shown[then] == "2099-01-31T08:00:00Z"
     due = datetime.fromisoformat(shown[soon].replace("Z", "+00:00")) - datetime.now(timezone.utc)
     assert timedelta(minutes=8) < due < timedelta(minutes=11)
+
+
+APPLICATION = """
+import queued
+
+@queued.job(
+    queue="books", priority=7, unique=queued.unique(lambda account: account),
+    limits=queued.limits_concurrency(to=1, key="book"),
+)
+def book(account): pass
+
+@queued.job
+def note(): pass
+
+@queued.job
+def told(): pass
+
+@told.before_enqueue
+def first(job):
+    note.enqueue()
+"""
+
+
+@pytest.fixture
+def configured(store: Store, tmp_path: Path) -> Path:
+    """A configuration with an application on this host."""
+    (tmp_path / "shop.py").write_text(APPLICATION)
+    file = tmp_path / "queue.yml"
+    file.write_text(
+        f"production:\n  database: {store.settings.url}\n  workers: [{{}}]\n  dispatchers: [{{}}]\n"
+        f"  app: {{path: {tmp_path}, python: {sys.executable}, import: shop, environment: {{PYTHONPATH: {PACKAGE}}}}}\n"
+    )
+    return file
+
+
+def test_the_application_says_what_its_job_declares(program: Program, ctl: Program, configured: Path) -> None:
+    def enqueue(*words: str) -> dict[str, object]:
+        told = program("queuectl", "jobs", "enqueue", *words, "--config", configured, "--json")
+        assert told.status == 0, told.err
+        return dict(told.json)
+
+    first = enqueue("shop.book", "--args", '["ada"]')
+    assert first == {"id": first["id"], "class": "shop.book", "queue": "books", "note": None}
+    again = enqueue("shop.book", "--args", '["ada"]')
+    assert again == first | {"note": "existing"}
+    other = enqueue("shop.book", "--args", '["bob"]', "--in", "1h", "--queue", "slow")
+    assert other["queue"] == "slow"
+    waiting = enqueue("shop.book", "--args", '["eve"]')
+    listed = {one["id"]: (one["state"], one["priority"]) for one in ctl("jobs", "list", "--json").json["jobs"]}
+    assert listed == {first["id"]: ("ready", 7), other["id"]: ("scheduled", 7), waiting["id"]: ("blocked", 7)}
+    plain = enqueue("shop.book", "--args", '["ada"]', "--plain")
+    assert plain["note"] is None
+    assert plain["queue"] == "default"
+
+
+def test_callbacks_of_the_job_run_and_enqueue_too(program: Program, ctl: Program, configured: Path) -> None:
+    told = program("queuectl", "jobs", "enqueue", "shop.told", "--config", configured, "--json")
+    assert told.status == 0, told.err
+    assert told.json["class"] == "shop.told"
+    assert sorted(one["class"] for one in ctl("jobs", "list", "--json").json["jobs"]) == ["shop.note", "shop.told"]
+    assert len(ctl("audit", "--json").json["actions"]) == 1
+
+
+def test_a_name_that_the_application_does_not_know_is_told_with_near_ones(
+    program: Program, ctl: Program, configured: Path
+) -> None:
+    told = program("queuectl", "jobs", "enqueue", "shop.bok", "--config", configured)
+    assert told.status == 1
+    assert "shop.book" in told.err
+    assert states(ctl) == {}
 
 
 @pytest.mark.parametrize(

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from queued.cli import exits
 from queued.cli.database import target
 from queued.cli.moments import length, since
 from queued.cli.options import Subparsers, add_command
 from queued.cli.output import printable, say, say_json
-from queued.domain.errors import ConfigurationError
-from queued.domain.jobs import DEFAULT_PRIORITY, DEFAULT_QUEUE
+from queued.domain.errors import ConfigurationError, NotAllowed
+
+if TYPE_CHECKING:
+    from queued.domain.settings import AppSettings
 
 #: Both databases keep a priority in 32 bits.
 LEAST, MOST = -(2**31), 2**31 - 1
+#: Seconds that the application may take to be loaded and to answer.
+PATIENCE = 60.0
+#: What became of a job otherwise than being stored.
+NOTES = {"discarded": "discarded: its limit is full", "existing": "there is one with its unique key already"}
 
 
 def add(verbs: Subparsers, common: argparse.ArgumentParser) -> None:
@@ -25,9 +35,10 @@ def add(verbs: Subparsers, common: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--args", metavar="JSON", help="the job's arguments; a mapping, alone or last in a list, is keywords"
     )
-    verb.add_argument("--queue", metavar="NAME", default=DEFAULT_QUEUE, help="the queue (default %(default)s)")
+    verb.add_argument("--queue", metavar="NAME", help="the queue (else the job's own)")
+    verb.add_argument("--priority", metavar="N", type=priority, help="smaller runs first (else the job's own)")
     verb.add_argument(
-        "--priority", metavar="N", type=priority, default=DEFAULT_PRIORITY, help="smaller runs first (default 0)"
+        "--plain", action="store_true", help="do not ask the application: no limits, unique keys, expiry, callbacks"
     )
     when = verb.add_mutually_exclusive_group()
     when.add_argument("--in", metavar="LENGTH", dest="wait", type=length, help="run it so much later: 10m, 2h")
@@ -35,9 +46,9 @@ def add(verbs: Subparsers, common: argparse.ArgumentParser) -> None:
 
 
 def enqueue(arguments: argparse.Namespace) -> int:
-    """Store one job and say its id."""
+    """Store one job and say its id. Asks the application of this host what the job declares, if there is one."""
     from queued.cli.who import operator
-    from queued.domain.jobs import NewJob
+    from queued.domain.jobs import NewJob, Stored
     from queued.domain.recurring import call, call_of
     from queued.storage import jobs
     from queued.storage.audit import Record
@@ -46,24 +57,56 @@ def enqueue(arguments: argparse.Namespace) -> int:
         given = call() if arguments.args is None else call_of(json.loads(arguments.args))
     except ValueError as error:
         raise ConfigurationError(f"--args: is not JSON ({error}); write a value, a list or a mapping") from None
-    job = NewJob(
-        arguments.class_name,
-        arguments=given,
-        queue=arguments.queue,
-        priority=arguments.priority,
-        wait=arguments.wait,
-        run_at=arguments.at,
-    )
+    app = None if arguments.plain else application(arguments)
+    kept: list[tuple[NewJob, Stored]] = []
     with target(arguments) as database:
-        with database.store.transaction() as session:
-            stored = jobs.submit(session, [job])
-            Record(operator(), "jobs enqueue", f"{job.class_name} as {stored.ids[0]}").note(session, 1)
-        database.store.ring(stored.arrivals)
+
+        def store(made: Sequence[NewJob], asked_for: bool) -> Stored:
+            """The job that was asked for, at its time and on record; others are what its callbacks enqueue."""
+            if asked_for:
+                made = [replace(made[0], wait=arguments.wait, run_at=arguments.at)]
+            with database.store.transaction() as session:
+                stored = jobs.submit(session, made)
+                if asked_for:
+                    name = f"{made[0].class_name} as {stored.ids[0]}"
+                    Record(operator(), "jobs enqueue", name).note(session, 1)
+            database.store.ring(stored.arrivals)
+            if asked_for:
+                kept.append((made[0], stored))
+            return stored
+
+        if app is None:
+            plain = NewJob(arguments.class_name, arguments=given)
+            queue = plain.queue if arguments.queue is None else arguments.queue
+            rank = plain.priority if arguments.priority is None else arguments.priority
+            store([replace(plain, queue=queue, priority=rank)], True)
+        else:
+            from queued.processes import knowing
+
+            question = {"class": arguments.class_name, "args": given, "queue": arguments.queue}
+            knowing.enqueue(app, {**question, "priority": arguments.priority}, store, PATIENCE)
+    [(job, stored)] = kept
+    job_id, note = stored.ids[0], stored.notes.get(0)
     if arguments.json:
-        say_json({"id": stored.ids[0]})
+        say_json({"id": job_id, "class": job.class_name, "queue": job.queue, "note": note})
     else:
-        say(f"job {stored.ids[0]}: {printable(job.class_name)} in queue {printable(job.queue)}")
+        told = f" ({NOTES[note]})" if note is not None and note in NOTES else ""
+        say(f"job {job_id}: {printable(job.class_name)} in queue {printable(job.queue)}{told}")
     return exits.OK
+
+
+def application(arguments: argparse.Namespace) -> AppSettings | None:
+    """The application of this host; None where it has none. Raises NotAllowed where root would run what another user wrote."""
+    from queued.configuration import find, load
+
+    try:
+        find(arguments.config, os.environ, os.getcwd())
+    except ConfigurationError:
+        return None
+    app = load(arguments.config, environment=arguments.env).settings.app
+    if app is not None and os.geteuid() == 0 and os.path.isdir(app.path) and os.stat(app.path).st_uid != 0:
+        raise NotAllowed("root does not run the application's code; enqueue as the daemon's user, or with --plain")
+    return app
 
 
 def priority(text: str) -> int:
