@@ -55,6 +55,20 @@ def told(): pass
 @told.before_enqueue
 def first(job):
     note.enqueue()
+
+@queued.job
+async def prints(word):
+    print("printed", word)
+    note.enqueue()
+
+@queued.job(retry_on=OSError)
+def breaks():
+    raise OSError("the disk is away")
+
+@queued.job
+def dies():
+    import os
+    os._exit(7)
 """
 
 
@@ -96,6 +110,40 @@ def test_callbacks_of_the_job_run_and_enqueue_too(program: Program, ctl: Program
     assert told.json["class"] == "shop.told"
     assert sorted(one["class"] for one in ctl("jobs", "list", "--json").json["jobs"]) == ["shop.note", "shop.told"]
     assert len(ctl("audit", "--json").json["actions"]) == 1
+
+
+def test_a_job_runs_in_the_foreground_and_what_it_enqueues_is_stored(
+    program: Program, ctl: Program, configured: Path
+) -> None:
+    told = program("queuectl", "jobs", "run", "shop.prints", "--args", '["ada"]', "--config", configured)
+    assert told.status == 0, told.err
+    assert "printed ada" in told.err
+    assert told.out.startswith("shop.prints: done in ")
+    assert [one["class"] for one in ctl("jobs", "list", "--json").json["jobs"]] == ["shop.note"]
+    assert [one["action"] for one in ctl("audit", "--json").json["actions"]] == ["jobs run"]
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "said"),
+    [
+        ("shop.breaks", "retry", "OSError: the disk is away"),
+        ("shop.dies", "crashed", "exit status 7"),
+        ("shop.bok", "failed", "shop.book"),
+    ],
+)
+def test_a_run_that_does_not_end_well_says_why(
+    program: Program, configured: Path, name: str, outcome: str, said: str
+) -> None:
+    told = program("queuectl", "jobs", "run", name, "--config", configured)
+    assert (told.status, told.out) == (1, "")
+    assert said in told.err
+    assert program("queuectl", "jobs", "run", name, "--config", configured, "--json").json["outcome"] == outcome
+
+
+def test_without_an_application_nothing_can_be_run_here(ctl: Program) -> None:
+    told = ctl("jobs", "run", "app.a")
+    assert told.status == 78
+    assert "there is no application on this host" in told.err
 
 
 def test_a_name_that_the_application_does_not_know_is_told_with_near_ones(

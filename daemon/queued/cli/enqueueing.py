@@ -49,14 +49,10 @@ def enqueue(arguments: argparse.Namespace) -> int:
     """Store one job and say its id. Asks the application of this host what the job declares, if there is one."""
     from queued.cli.who import operator
     from queued.domain.jobs import NewJob, Stored
-    from queued.domain.recurring import call, call_of
     from queued.storage import jobs
     from queued.storage.audit import Record
 
-    try:
-        given = call() if arguments.args is None else call_of(json.loads(arguments.args))
-    except ValueError as error:
-        raise ConfigurationError(f"--args: is not JSON ({error}); write a value, a list or a mapping") from None
+    call = given(arguments.args)
     app = None if arguments.plain else application(arguments)
     kept: list[tuple[NewJob, Stored]] = []
     with target(arguments) as database:
@@ -76,14 +72,14 @@ def enqueue(arguments: argparse.Namespace) -> int:
             return stored
 
         if app is None:
-            plain = NewJob(arguments.class_name, arguments=given)
+            plain = NewJob(arguments.class_name, arguments=call)
             queue = plain.queue if arguments.queue is None else arguments.queue
             rank = plain.priority if arguments.priority is None else arguments.priority
             store([replace(plain, queue=queue, priority=rank)], True)
         else:
             from queued.processes import knowing
 
-            question = {"class": arguments.class_name, "args": given, "queue": arguments.queue}
+            question = {"class": arguments.class_name, "args": call, "queue": arguments.queue}
             knowing.enqueue(app, {**question, "priority": arguments.priority}, store, PATIENCE)
     [(job, stored)] = kept
     job_id, note = stored.ids[0], stored.notes.get(0)
@@ -93,6 +89,16 @@ def enqueue(arguments: argparse.Namespace) -> int:
         told = f" ({NOTES[note]})" if note is not None and note in NOTES else ""
         say(f"job {job_id}: {printable(job.class_name)} in queue {printable(job.queue)}{told}")
     return exits.OK
+
+
+def given(text: str | None) -> str:
+    """The arguments of an option --args, as jobs store them. Raises ConfigurationError."""
+    from queued.domain.recurring import call, call_of
+
+    try:
+        return call() if text is None else call_of(json.loads(text))
+    except ValueError as error:
+        raise ConfigurationError(f"--args: is not JSON ({error}); write a value, a list or a mapping") from None
 
 
 def application(arguments: argparse.Namespace) -> AppSettings | None:

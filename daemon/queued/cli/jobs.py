@@ -1,4 +1,4 @@
-"""queuectl jobs: list, show, enqueue, retry, discard, cancel."""
+"""queuectl jobs: list, show, enqueue, run, retry, discard, cancel."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ QUERY_HELP = "which jobs, such as: state:failed queue:mail class:*Import* error:
 
 def add(commands: Subparsers, common: argparse.ArgumentParser) -> None:
     """Add the noun and its verbs to the program."""
-    from queued.cli import actions, enqueueing
+    from queued.cli import actions, enqueueing, running
     from queued.cli.job import show
 
     noun = commands.add_parser("jobs", help="list, show and change jobs", description="List, show and change jobs.")
@@ -51,6 +51,7 @@ def add(commands: Subparsers, common: argparse.ArgumentParser) -> None:
         verb.add_argument("--yes", action="store_true", help="do not ask before acting on what the filters match")
 
     enqueueing.add(verbs, common)
+    running.add(verbs, common)
 
 
 def add_filters(parser: argparse.ArgumentParser, states: tuple[str, ...]) -> None:

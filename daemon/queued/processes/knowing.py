@@ -24,7 +24,7 @@ def unknown_jobs(app: AppSettings, names: Sequence[str], patience: float) -> dic
     Raises ApplicationError when the application cannot be asked in that time.
     """
     deadline = time.monotonic() + patience
-    with _loaded(app, deadline, patience) as path:
+    with loaded(app, deadline, patience) as path:
         try:
             inquiry = Inquiry(path, {"t": "find", "names": list(names)}, "application")
         except OSError as error:
@@ -51,7 +51,7 @@ def enqueue(
     callbacks have run. Raises ApplicationError when the application cannot be asked, or makes no job of it.
     """
     deadline = time.monotonic() + patience
-    with _loaded(app, deadline, patience) as path:
+    with loaded(app, deadline, patience) as path:
         try:
             inquiry = Inquiry(path, {"t": "run", **question}, "application")
         except OSError as error:
@@ -78,7 +78,7 @@ def enqueue(
 
 
 @contextmanager
-def _loaded(app: AppSettings, deadline: float, patience: float) -> Iterator[str]:
+def loaded(app: AppSettings, deadline: float, patience: float) -> Iterator[str]:
     """The path of the socket of a fork server that has loaded the application. It ends with the block."""
     directory = tempfile.mkdtemp(prefix="queued-check-")
     server = ForkServer(app, directory, 1)
