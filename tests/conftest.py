@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["fixtures.postgresql", "fixtures.sqlite", "fixtures.ledger", "fixtures.daemon"]
+
+# Hypothesis would fail an example that takes a fifth of a second, as any may where other tests run beside it.
+settings.register_profile("queued", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("queued")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

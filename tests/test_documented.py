@@ -23,7 +23,18 @@ PAGES = {"queued": ROOT / "man" / "queued.8", "queuectl": ROOT / "man" / "queuec
 PARSERS = {"queued": queued_parser, "queuectl": queuectl_parser}
 EXITS = {"queued": exits.QUEUED_EXITS, "queuectl": exits.QUEUECTL_EXITS}
 #: Read by the programs through libraries or systemd, not by name as QUEUED_ variables are.
-OTHER_VARIABLES = {"queued": {"RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"}, "queuectl": {"NO_COLOR"}}
+OTHER_VARIABLES = {
+    "queued": {
+        "RUNTIME_DIRECTORY",
+        "XDG_RUNTIME_DIR",
+        "CREDENTIALS_DIRECTORY",
+        "NOTIFY_SOCKET",
+        "WATCHDOG_USEC",
+        "WATCHDOG_PID",
+        "JOURNAL_STREAM",
+    },
+    "queuectl": {"NO_COLOR"},
+}
 #: Variables that only `queued` looks at.
 START_ONLY = {"QUEUED_SUPERVISOR_MODE", "QUEUED_SKIP_RECURRING", "QUEUED_RECURRING_SCHEDULE"}
 program_names = pytest.mark.parametrize("name", ["queued", "queuectl"])

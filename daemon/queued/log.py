@@ -9,20 +9,19 @@ their distance from UTC. `LINES` is the table of events; one that is not in it i
 from __future__ import annotations
 
 import json
-import sys
-import threading
+import os
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
-from queued import telemetry
+from queued import journal, telemetry
 from queued.domain.jobs import Failure
+from queued.domain.settings import LogFormat
+from queued.entries import Entry, Level, Writer, as_json, plain, to_journal, to_stream
 
-Level = Literal["debug", "info", "warning", "error"]
 LEVELS: Mapping[str, int] = {"debug": 10, "info": 20, "warning": 30, "warn": 30, "error": 40, "critical": 40}
-NAMES: Mapping[str, str] = {"debug": "DEBUG", "info": "INFO", "warning": "WARN", "error": "ERROR"}
-
 #: Metadata that helps the program and not the reader.
 UNSAID = frozenset({"slots", "application", "supervisor"})
 
@@ -181,6 +180,7 @@ def _with_jobs(text: str) -> Callable[[Mapping[str, Any]], str]:
 
 #: Each event: its level and its words. A text is filled from the event's data.
 LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] = {
+    "configuration_warning": ("warning", "{text}"),
     # supervisor
     "process_started": ("info", lambda data: f"Started {data['kind']} ({_facts(data)})"),
     "process_stopped": ("info", lambda data: f"Shutdown {data['kind']} ({_facts(data)})"),
@@ -197,6 +197,7 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
     "registered_again": ("warning", "The supervisor's own registration was gone; registered again"),
     "deregister_failed": ("warning", "Left its registration behind, a later supervisor clears it: {error}"),
     "process_pruned": ("warning", "{reason}; clearing up after it"),
+    "notify_failed": ("warning", "The service manager cannot be told that this runs (NOTIFY_SOCKET): {error}"),
     "orphaned": ("warning", "The supervisor has died; finishing and stopping"),
     "actor_died": ("warning", _retry),
     "actor_fatal": ("error", _fatal),
@@ -325,42 +326,31 @@ def word(name: str, data: Mapping[str, Any]) -> tuple[Level, str]:
     return chosen, text or f"{name} " + " ".join(f"{key}={value}" for key, value in data.items() if key != "process")
 
 
-def printable(text: str) -> str:
-    """The text without control characters: a job's output must not drive an operator's terminal."""
-    return "".join(
-        character if character.isprintable() or character == "\t" else _escaped(character) for character in text
-    )
+def writer(form: LogFormat, role: str | None = None, stream: TextIO | None = None) -> Writer:
+    """Where entries go, and how. `auto` is the journal where `stream` (stderr) is connected to it, else lines of text."""
+    connected = stream is None and journal.is_stream(2, os.environ) and os.path.exists(journal.SOCKET)
+    if form == "journal" or (form == "auto" and connected):
+        return to_journal("queued" if role is None else f"queued@{role}")
+    return to_stream(stream, as_json if form == "json" else plain)
 
 
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
-
-
-def configure(level: str = "info", stream: TextIO | None = None) -> Callable[[], None]:
+def configure(
+    level: str = "info", stream: TextIO | None = None, form: LogFormat = "text", role: str | None = None
+) -> Callable[[], None]:
     """Write events of this level and above to `stream` (stderr); the returned function ends it."""
     least = LEVELS.get(level.lower(), 20)
-    target = stream if stream is not None else sys.stderr
-    lock = threading.Lock()
+    write = writer(form, role, stream)
 
     def interesting(name: str) -> bool:
         # Before any word is made: at full speed there are tens of thousands of these a second.
         known = LINES.get(name)
         return known is None or not isinstance(known[0], str) or LEVELS[known[0]] >= least
 
-    def write(name: str, data: dict[str, Any]) -> None:
+    def told(name: str, data: dict[str, Any]) -> None:
         if not interesting(name):
             return
         chosen, text = word(name, data)
-        if LEVELS[chosen] < least:
-            return
-        moment = datetime.now().astimezone().isoformat(" ", "milliseconds")
-        head = f"{moment} {NAMES[chosen]:<5} {data.get('process') or 'supervisor'}"
-        lines = [f"{head} {printable(line)}\n" for line in text.splitlines() or [""]]
-        try:
-            with lock:
-                target.write("".join(lines))
-                target.flush()
-        except (OSError, ValueError):
-            pass  # nobody reads the log any more; the work goes on
+        if LEVELS[chosen] >= least:
+            write(Entry(time.time(), chosen, name, text, data))
 
-    return telemetry.subscribe(write, interesting)
+    return telemetry.subscribe(told, interesting)

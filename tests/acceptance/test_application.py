@@ -95,7 +95,7 @@ def test_a_reload_brings_new_code_and_interrupts_nothing(changing: Changing) -> 
 def test_a_reload_with_broken_code_leaves_everything_as_it_was(changing: Changing) -> None:
     changing.module.write_text("import ledger\n\ndef broken(:\n")
     changing.reload("Not reloaded")
-    assert "jobs.py:3" in changing.service.daemon.log()
+    changing.service.daemon.wait_for_log(r"jobs\.py:3")
     assert changing.value() == 1
 
 
@@ -107,7 +107,7 @@ def test_a_reload_brings_a_changed_configuration_and_keeps_the_old_when_the_new_
     assert changing.value() == 1
     changing.configure(yaml.safe_dump({ENVIRONMENT: {**settings, "wrokers": []}}))
     changing.reload("Not reloaded")
-    assert "wrokers" in changing.service.daemon.log()
+    changing.service.daemon.wait_for_log("wrokers")
     assert len(changing.service.processes()) == 2
     assert changing.value() == 1
 

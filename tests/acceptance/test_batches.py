@@ -101,7 +101,11 @@ def test_a_batch_is_followed_after_those_that_its_members_open(service: Service,
 
 def test_what_an_operator_cancels_counts_as_discarded(service: Service, work: ModuleType, label: str) -> None:
     batch_id = open_batch(service, work, work.note.bind(label), work.note.set(wait=3600).bind(label), label=label)
-    service.until(lambda: shown(service, batch_id)["done"] == 1, "the first member's end")
+    [first] = service.until(
+        lambda: [entry["job"] for entry in service.ledger.ends() if entry.get("label") == label],
+        "the first member's end",
+    )
+    service.wait(first)
     told = shown(service, batch_id)
     assert (told["state"], told["total"], len(told["outstanding"])) == ("open", 2, 1)
     assert service.daemon.queuectl("jobs", "cancel", str(told["outstanding"][0])).returncode == 0

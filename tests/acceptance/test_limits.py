@@ -74,7 +74,7 @@ def test_limited_retries_and_failures_free_their_slots(service: Service, work: M
 
 
 def test_what_a_blocked_job_waits_for_is_shown(service: Service, work: ModuleType, label: str) -> None:
-    holder, waiting = service.enqueue(*[work.settle_account.bind(label, 30.0) for _ in range(2)])
+    holder, waiting = service.enqueue(*[work.settle_account.bind(label, 600.0) for _ in range(2)])
     service.started(holder)
     shown = service.daemon.queuectl("jobs", "show", str(waiting)).stdout
     assert "blocked" in shown

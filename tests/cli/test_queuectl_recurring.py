@@ -21,7 +21,7 @@ def of_file(store: Store) -> str:
     task = RecurringTaskSettings("nightly", "every day at 5am", "app.report", '{"args":[1],"kwargs":{"to":"x"}}')
     with store.transaction() as session:
         recurring.sync(session, "here:/etc/recurring.yml#production", [task])
-        ahead = datetime.now(timezone.utc) + timedelta(hours=2, seconds=30)
+        ahead = datetime.now(timezone.utc) + timedelta(hours=2, minutes=30)
         recurring.planned(session, "nightly", ahead, ahead)
         for run in (MOMENT - timedelta(days=1), MOMENT):
             recurring.record(session, "nightly", run)

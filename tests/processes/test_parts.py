@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -217,3 +218,28 @@ def test_a_runtime_directory_that_is_made_is_for_its_owner_alone(tmp_path: Path)
     runtime = Runtime.make(str(tmp_path / "run"), "supervisor-1")
     assert (tmp_path / "run").stat().st_mode & 0o777 == 0o700
     runtime.remove()
+
+
+HIDDEN = """
+import os, sys
+from queued.processes.identity import is_gone
+is_gone(os.getpid(), sys.argv[2])  # what it imports may be hidden from that user too
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+assert not os.path.exists(f"/proc/{sys.argv[1]}/stat")
+print(is_gone(int(sys.argv[1]), sys.argv[2]), is_gone(999_999_999, sys.argv[2]))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root, to mount a /proc")
+def test_a_process_that_proc_hides_from_us_is_not_gone() -> None:
+    hide = 'mount -t proc -o hidepid=2 proc /proc && exec "$@"'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", hide, "sh", sys.executable, "-c", HIDDEN, str(os.getpid()), text()],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout == "False True\n", done.stderr

@@ -233,4 +233,4 @@ def test_jobs_of_a_killed_supervisor_and_workers_are_settled_by_the_next_one(
     first.wait()
     second = supervise(app, mode="async")
     wait_for(lambda: len(ledger(app)) == 2, second.log)
-    assert "is gone: 1 job was running, runs again: 1" in second.log()
+    second.wait_for_log("is gone: 1 job was running, runs again: 1")

@@ -233,6 +233,10 @@ def test_the_environment_holds_nothing_that_is_the_daemons_alone() -> None:
         "_MEIPASS2": "x",
         "NOTIFY_SOCKET": "/run/notify",
         "WATCHDOG_USEC": "1",
+        "LISTEN_FDS": "1",
+        "CREDENTIALS_DIRECTORY": "/run/credentials/queued@worker.service",
+        "JOURNAL_STREAM": "8:1234",
+        "RUNTIME_DIRECTORY": "/run/queued/worker",
         "QUEUED_DATABASE_URL": "postgresql://secret",
         "PGPASSWORD": "secret",
     }

@@ -84,7 +84,8 @@ def test_the_times_of_a_run_are_the_databases(store: Store, claimer: Claimer) ->
     (enqueued,) = rows(store, "jobs")
     second: object = timedelta(seconds=1) if store.dialect == "postgresql" else 1_000_000
     assert (row["finished_at"] - row["started_at"]) / second == pytest.approx(2.0, abs=0.01)  # type: ignore[operator]
-    assert (enqueued["enqueued_at"] - row["finished_at"]) / second == pytest.approx(3.0, abs=1.0)  # type: ignore[operator]
+    # It ended three seconds before it was told, which was a moment after it was enqueued.
+    assert 0 < (enqueued["enqueued_at"] - row["finished_at"]) / second < 3.01  # type: ignore[operator]
 
 
 def test_a_retry_waits_and_keeps_the_id_and_the_error(store: Store, claimer: Claimer) -> None:

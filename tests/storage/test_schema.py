@@ -163,3 +163,19 @@ def test_a_missing_postgresql_database_is_refused_and_a_closed_port_is_worth_ano
         open_store("postgresql://nobody@127.0.0.1:1/none").migrate()
     with pytest.raises(DatabaseMisconfigured, match="URL"):
         open_store("postgresql://host/db?nonsense=1").migrate()
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o007, 0o660), (0o077, 0o600)])
+def test_whom_a_new_sqlite_file_is_for_the_umask_says(umask: int, mode: int, tmp_path: Path) -> None:
+    path = tmp_path / "queue.sqlite3"
+    before = os.umask(umask)
+    try:
+        store = open_store(f"sqlite:///{path}")
+        store.migrate()
+        store.enqueue([NewJob("work", "[]")])
+        beside = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir() if file.is_file()}
+        store.close()
+    finally:
+        os.umask(before)
+    assert set(beside.values()) == {mode}
+    assert {"queue.sqlite3", "queue.sqlite3-wal", "queue.sqlite3-shm", "queue.sqlite3-pen"} <= set(beside)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from queued.cli import exits
 from queued.cli.options import Subparsers, add_command
 from queued.cli.output import say, warn
+from queued.telemetry import emit
 
 if TYPE_CHECKING:
     from queued.configuration import Loaded
     from queued.domain.settings import Settings
 
 LEVELS = ("debug", "info", "warning", "error")
+FORMATS = ("auto", "text", "json", "journal")
 
 
 def add(commands: Subparsers, common: argparse.ArgumentParser, settings: argparse.ArgumentParser) -> None:
@@ -40,8 +43,13 @@ def add_settings(options: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="whether to run without recurring tasks (else QUEUED_SKIP_RECURRING)",
     )
-    group.add_argument("--role", metavar="NAME", help="run only the actors that the file lists under this role")
+    named = group.add_mutually_exclusive_group()
+    named.add_argument("--role", metavar="NAME", help="run only the actors that the file lists under this role")
+    named.add_argument(
+        "--instance", metavar="NAME", help="run NAME.yml, which lies beside the configuration file; else the role NAME"
+    )
     group.add_argument("--log-level", choices=LEVELS, help="the least important messages that are logged")
+    group.add_argument("--log-format", choices=FORMATS, help="how messages are written (else the file's log_format)")
 
 
 def loaded(arguments: argparse.Namespace) -> Loaded:
@@ -57,10 +65,10 @@ def loaded(arguments: argparse.Namespace) -> Loaded:
         mode=arguments.mode,
         skip_recurring=arguments.skip_recurring,
         role=arguments.role,
+        instance=arguments.instance,
     )
-    if arguments.log_level:
-        found = replace(found, settings=replace(found.settings, log_level=arguments.log_level))
-    return found
+    given = {name: value for name in ("log_level", "log_format") if (value := getattr(arguments, name))}
+    return replace(found, settings=replace(found.settings, **given))
 
 
 def start(arguments: argparse.Namespace) -> int:
@@ -68,13 +76,15 @@ def start(arguments: argparse.Namespace) -> int:
     from queued import log
     from queued.processes.supervisor import Supervisor
 
+    # A service manager ends what hangs with SIGABRT: then the log has the stack of each thread.
+    faulthandler.enable()
     found = loaded(arguments)
-    log.configure(found.settings.log_level)
-    warnings(found.warnings)
+    log.configure(found.settings.log_level, form=found.settings.log_format, role=found.settings.role)
+    tell(found.warnings)
 
     def reload() -> Settings:
         again = loaded(arguments)
-        warnings(again.warnings)
+        tell(again.warnings)
         return again.settings
 
     return int(Supervisor(found.settings, reload=reload).run())
@@ -99,7 +109,13 @@ def migrate(arguments: argparse.Namespace) -> int:
     return exits.OK
 
 
+def tell(texts: Sequence[str]) -> None:
+    """What is odd about the configuration, in the log."""
+    for text in texts:
+        emit("configuration_warning", text=text)
+
+
 def warnings(texts: Sequence[str]) -> None:
     """What is odd about the configuration, on standard error."""
     for text in texts:
-        warn(f"warning: {text}")
+        warn(f"warning: {text}", priority=4)

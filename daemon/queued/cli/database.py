@@ -43,7 +43,7 @@ def target(arguments: argparse.Namespace) -> Iterator[Target]:
 
 
 def database_settings(arguments: argparse.Namespace) -> DatabaseSettings:
-    """Where the database is: --database, else QUEUED_DATABASE_URL, else `database:` of the configuration.
+    """Where the database is: --database, else QUEUED_DATABASE_URL, else the credential, else `database:` of the configuration.
 
     A file that --config or QUEUED_CONFIG names is read in any case, for what else it says of the database (its schema, for
     one). Nothing but its `database:` is looked at: a host that only looks need not have the application.
@@ -65,7 +65,8 @@ def database_settings(arguments: argparse.Namespace) -> DatabaseSettings:
     from queued.configuration import database_from_file, find
 
     environ = {**os.environ, "QUEUED_DATABASE_URL": url} if url else os.environ
-    settings = database_from_file(find(arguments.config, os.environ, os.getcwd()), arguments.env, environ)
+    file = find(arguments.config, os.environ, os.getcwd())
+    settings = database_from_file(file, arguments.env, environ, credentials=True)
     return replace(settings, url=url) if url else settings
 
 

@@ -88,7 +88,9 @@ def queued_parser() -> argparse.ArgumentParser:
     parser = _program("queued", "Run background jobs: the daemon.", configuration_options())
     settings = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     daemon.add_settings(settings)
-    parser.set_defaults(recurring=None, mode=None, skip_recurring=None, role=None, log_level=None)
+    parser.set_defaults(
+        recurring=None, mode=None, skip_recurring=None, role=None, instance=None, log_level=None, log_format=None
+    )
     daemon.add(subcommands(parser), common, settings)
     return parser
 

@@ -46,9 +46,12 @@ def _writing() -> Iterator[None]:
         raise OutputError(f"standard output cannot be written: {error.strerror}") from None
 
 
-def warn(text: str) -> None:
-    """One line, or several, on standard error."""
-    sys.stderr.write(f"{text}\n")
+def warn(text: str, priority: int = 3) -> None:
+    """One line, or several, on standard error. systemd's journal is told how much it matters: syslog's 3 is an error."""
+    from queued.journal import is_stream
+
+    mark = f"<{priority}>" if is_stream(2, os.environ) else ""
+    sys.stderr.write("".join(f"{mark}{line}\n" for line in text.splitlines() or [""]))
 
 
 def say_json(value: Any) -> None:

@@ -32,8 +32,11 @@ class Actors:
     tasks: tuple[RecurringTaskSettings, ...] = ()
 
 
-def actors(reader: Reader, tree: Tree, role: str | None) -> Actors:
-    """The actors of the section, or of the role when one is chosen. Every role is checked, chosen or not."""
+def actors(reader: Reader, tree: Tree, role: str | None, named: bool = False) -> Actors:
+    """The actors of the section, or of the role when one is chosen. Every role is checked, chosen or not.
+
+    `named`: the file is that of one instance. A role, and such a file, may say with `workers: []` that nobody works there.
+    """
     roles = tree.get("roles", {})
     built: dict[str, Actors] = {}
     if roles is not BROKEN:
@@ -57,11 +60,12 @@ def actors(reader: Reader, tree: Tree, role: str | None) -> Actors:
     if not chosen:
         return Actors(workers=(WorkerSettings(),), dispatchers=(DispatcherSettings(),))
     where = roles[role] if role is not None else tree
-    if not (own.workers or own.dispatchers or own.scheduler) and BROKEN not in where.values():
+    idle = (role is not None or named) and where.get("workers") == []
+    if not (own.workers or own.dispatchers or own.scheduler or idle) and BROKEN not in where.values():
         path = f"roles.{role}" if role is not None else ""
         remedy = "write an entry under workers or dispatchers, or leave both keys out for one of each"
         if role is not None:
-            remedy = "write workers, dispatchers or scheduler below it"
+            remedy = "write workers, dispatchers or scheduler below it, or workers: [] if nobody is to work there"
         lines = [line for key, line in reader.lines.items() if key in ACTORS or (path and key.startswith(path))]
         reader.notes.problem(min(lines, default=0), path, f"No processes configured; {remedy}")
     if own.workers and not any("dispatchers" in set_ for set_ in (tree, *({} if roles is BROKEN else roles).values())):

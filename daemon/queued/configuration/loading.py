@@ -11,6 +11,7 @@ from typing import cast
 from queued.configuration.actors import Actors, actors, build
 from queued.configuration.addresses import absolute, is_sqlite, mistaken, url_fault
 from queued.configuration.application import application, runnable
+from queued.configuration.credentials import DATABASE_URL, credential
 from queued.configuration.document import Document, Notes, one_line
 from queued.configuration.reading import BROKEN, Reader, Tree
 from queued.configuration.sections import DEFAULT_ENVIRONMENT, choose
@@ -39,6 +40,14 @@ APPLICATION_LACKING = "pip install pyyaml, or set QUEUED_DATABASE_URL instead of
 
 
 @dataclass(frozen=True, slots=True)
+class GivenUrl:
+    """An address that stands in no file, and what to call its place."""
+
+    url: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """Settings that can be used, and what is odd about them without standing in the way."""
 
@@ -59,31 +68,38 @@ def load(
     mode: str | None = None,
     skip_recurring: bool | None = None,
     role: str | None = None,
+    instance: str | None = None,
     cwd: str | None = None,
 ) -> Loaded:
     """The settings of a supervisor; ConfigurationError with every problem at once.
 
     The arguments are the command line's options, None where one was not given. An empty variable counts as unset.
+    An `instance` has a file of its own, INSTANCE.yml beside the usual one; where there is none it is the role of that name.
     """
     here = cwd if cwd is not None else os.getcwd()
-    file = find(config_path, environ, here)
+    own = own_file(instance, config_path, environ, here) if instance is not None else None
+    file = own or find(config_path, environ, here)
+    role = instance if instance is not None and own is None else role
     chosen = environment or environ.get("QUEUED_ENV") or DEFAULT_ENVIRONMENT
     document = Document(file)
     notes = document.notes
     try:
         node = choose(document, chosen)
-        given_url = _database_variable(environ, notes)
+        given_url = _given_url(environ, notes, credentials=True)
         reader = Reader(document, environ, skip=["database.url"] if given_url else [])
         tree = reader.section(node) if node is not None else {}
-        settings = _settings(reader, tree, chosen, given_url, environ, here, mode, role, node is not None)
+        settings = _settings(
+            reader, tree, chosen, given_url, environ, here, mode, role, node is not None, own is not None
+        )
         skip = skip_recurring if skip_recurring is not None else _skip_recurring(environ, notes)
         path = _recurring(recurring, environ, here, file, skip, notes)
     except RecursionError:
         raise ConfigurationError(f"{one_line(file)}: the file is nested too deeply; write it flatter") from None
-    settings = replace(settings, skip_recurring=skip, recurring_path=path)
+    settings = replace(settings, role=role or instance, skip_recurring=skip, recurring_path=path)
     problems = notes.sorted()
     if path is not None and not skip and os.path.isfile(path):
-        settings, more = _with_tasks(settings, path, environ, notes, role is None or settings.scheduler is not None)
+        wanted = settings.role is None or settings.scheduler is not None
+        settings, more = _with_tasks(settings, path, environ, notes, wanted)
         problems += more
     if not settings.workers and not problems:
         settings = _for_scheduler(settings, notes)
@@ -149,18 +165,19 @@ def _with_tasks(
 
 
 def database_from_file(
-    path: str, environment: str | None = None, environ: Mapping[str, str] = os.environ
+    path: str, environment: str | None = None, environ: Mapping[str, str] = os.environ, credentials: bool = False
 ) -> DatabaseSettings:
     """The database of a file and nothing else: what an application needs in order to enqueue.
 
     Only the keys under `database` are read, so an application is not stopped by wrong settings that the daemon alone
     uses; what is wrong YAML, such as a key given twice, is refused anywhere. QUEUED_DATABASE_URL wins over the file's URL.
+    Credentials are the daemon's: a `database-url` that an application's own unit was given is that of another database.
     """
     chosen = environment or environ.get("QUEUED_ENV") or DEFAULT_ENVIRONMENT
     document = Document(os.path.abspath(path) if "\0" not in path else path, APPLICATION_LACKING)
     try:
         node = choose(document, chosen)
-        given_url = _database_variable(environ, document.notes)
+        given_url = _given_url(environ, document.notes, credentials)
         reader = Reader(document, environ, skip=["database.url"] if given_url else [])
         tree = reader.section(node, keys=("database",), strict=False) if node is not None else {}
         settings = _database(reader, tree, given_url, os.getcwd(), node is not None)
@@ -184,20 +201,33 @@ def find(config_path: str | None, environ: Mapping[str, str], cwd: str) -> str:
     )
 
 
+def own_file(instance: str, config_path: str | None, environ: Mapping[str, str], cwd: str) -> str | None:
+    """The file that an instance has for itself, beside the one it would be a role of; None when it has none."""
+    if not instance or "/" in instance or "\0" in instance:
+        raise ConfigurationError(f"--instance: {shown(instance)} cannot be the name of a file; write a role's name")
+    try:
+        directory = os.path.dirname(find(config_path, environ, cwd))
+    except ConfigurationError:
+        directory = os.path.dirname(USUAL_FILES[-1])
+    file = os.path.join(directory, f"{instance}.yml")
+    return file if os.path.isfile(file) else None
+
+
 def _settings(
     reader: Reader,
     tree: Tree,
     environment: str,
-    given_url: str | None,
+    given_url: GivenUrl | None,
     environ: Mapping[str, str],
     cwd: str,
     mode: str | None,
     role: str | None,
     found: bool,
+    named: bool,
 ) -> Settings:
     directory = os.path.dirname(reader.notes.file)
     database = _database(reader, tree, given_url, cwd, found)
-    team = actors(reader, tree, role) if found else Actors()
+    team = actors(reader, tree, role, named) if found else Actors()
     app = None
     if "app" in tree:
         app = application(reader, tree["app"], directory, environ.get("PATH"), bool(team.workers))
@@ -218,7 +248,7 @@ def _settings(
         dispatchers=team.dispatchers,
         workers=team.workers,
         # Sections say what one host runs; where nothing is said of a scheduler, tasks must not lie idle for it.
-        scheduler=team.scheduler or (SchedulerSettings() if role is None else None),
+        scheduler=team.scheduler or (SchedulerSettings() if role is None and not named else None),
         recurring=team.tasks,
         retention=build(RetentionSettings, tree.get("retention", {})),
         runtime_directory=_runtime_directory(reader, tree, directory, environ),
@@ -236,7 +266,7 @@ def _settings(
     return settings
 
 
-def _database(reader: Reader, tree: Tree, given_url: str | None, cwd: str, found: bool) -> DatabaseSettings:
+def _database(reader: Reader, tree: Tree, given_url: GivenUrl | None, cwd: str, found: bool) -> DatabaseSettings:
     values = dict(tree.get("database", {}))
     notes = reader.notes
     line = reader.lines.get("database.url", reader.lines.get("database", 0))
@@ -246,9 +276,9 @@ def _database(reader: Reader, tree: Tree, given_url: str | None, cwd: str, found
             notes.warn(
                 reader.lines["database.listen_url"],
                 "database.listen_url",
-                "is not used: QUEUED_DATABASE_URL names another database",
+                f"is not used: {given_url.source} names another database",
             )
-        values["url"] = given_url
+        values["url"] = given_url.url
         directory = cwd
     elif "url" not in values and found:
         notes.problem(line, "database", NO_DATABASE)
@@ -256,20 +286,23 @@ def _database(reader: Reader, tree: Tree, given_url: str | None, cwd: str, found
     slashes = mistaken(settings.url)
     if slashes:
         notes.warnings.append(
-            f"QUEUED_DATABASE_URL: {slashes}" if given_url else notes.place(line, "database.url", slashes)
+            f"{given_url.source}: {slashes}" if given_url else notes.place(line, "database.url", slashes)
         )
     if settings.listen_url is not None and is_sqlite(settings.listen_url):
         notes.problem(reader.lines["database.listen_url"], "database.listen_url", "is for PostgreSQL; remove it")
     return replace(settings, url=absolute(settings.url, directory))
 
 
-def _database_variable(environ: Mapping[str, str], notes: Notes) -> str | None:
-    url = environ.get("QUEUED_DATABASE_URL")
+def _given_url(environ: Mapping[str, str], notes: Notes, credentials: bool) -> GivenUrl | None:
+    """The URL that stands above the file's: the variable's, else the credential's."""
+    source, url = "QUEUED_DATABASE_URL", environ.get("QUEUED_DATABASE_URL")
+    if not url and credentials:
+        source, url = f"credential {DATABASE_URL}", credential(DATABASE_URL, environ, notes)
     wrong = (text_fault(url) or url_fault(url)) if url else None
     if wrong:
-        notes.refuse("QUEUED_DATABASE_URL", wrong)
-        return "sqlite:///queue.sqlite3"
-    return url or None
+        notes.refuse(source, wrong)
+        return GivenUrl("sqlite:///queue.sqlite3", source)
+    return GivenUrl(url, source) if url else None
 
 
 def _mode(option: str | None, environ: Mapping[str, str], tree: Tree, database: DatabaseSettings, notes: Notes) -> Mode:

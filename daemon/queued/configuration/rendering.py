@@ -14,6 +14,7 @@ from queued.domain.settings import Settings
 APART = frozenset(
     {
         "environment",
+        "role",
         "source",
         "skip_recurring",
         "recurring_path",
@@ -29,7 +30,8 @@ SECTIONS = ("retention", "scheduler")
 
 def render(settings: Settings) -> str:
     """The settings as YAML that can be read again, but for passwords and the application's environment, shown as ***."""
-    lines = [f"# environment {settings.environment}, from {one_line(settings.source) or 'no file'}"]
+    role = f", role {one_line(settings.role)}" if settings.role is not None else ""
+    lines = [f"# environment {settings.environment}{role}, from {one_line(settings.source) or 'no file'}"]
     database = {field.name: getattr(settings.database, field.name) for field in fields(settings.database)}
     for key in ("url", "listen_url"):
         if database[key] is not None:

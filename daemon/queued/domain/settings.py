@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Mode = Literal["fork", "async"]
+LogFormat = Literal["auto", "text", "json", "journal"]
 #: What becomes of runs that nobody could start in time; whether a run may start while the last one goes on.
 Missed = Literal["skip", "once", "all"]
 Overlap = Literal["allow", "skip"]
@@ -116,6 +117,8 @@ class Settings:
     environment: str
     mode: Mode
     database: DatabaseSettings
+    #: The role or instance that this supervisor was started as. One that is named may have no actors.
+    role: str | None = None
     app: AppSettings | None = None
     dispatchers: tuple[DispatcherSettings, ...] = ()
     workers: tuple[WorkerSettings, ...] = ()
@@ -129,6 +132,7 @@ class Settings:
     retention: RetentionSettings = RetentionSettings()
     runtime_directory: str = "/run/queued"
     log_level: str = "info"
+    log_format: LogFormat = "auto"
     skip_recurring: bool = False
     recurring_path: str | None = None
     recurring: tuple[RecurringTaskSettings, ...] = ()
@@ -459,7 +463,7 @@ SETTINGS: tuple[Setting, ...] = (
         "roles",
         None,
         "Named sets of workers, dispatchers and scheduler for different hosts; queued start --role NAME runs "
-        "that set alone, instead of the section's own.",
+        "that set alone, instead of the section's own. In a role, workers: [] and nothing else means that nobody works there.",
         default_text="none",
     ),
     Setting(
@@ -539,6 +543,16 @@ SETTINGS: tuple[Setting, ...] = (
         "info",
         "The least important messages that are logged.",
         choices=("debug", "info", "warning", "error"),
+        option="--log-level",
+    ),
+    Setting(
+        "log_format",
+        "choice",
+        "auto",
+        "text is lines for people, json an object in each line, journal entries with fields for systemd's journal; auto is journal"
+        " where standard error is connected to it, else text.",
+        choices=("auto", "text", "json", "journal"),
+        option="--log-format",
     ),
 )
 

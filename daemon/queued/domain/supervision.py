@@ -92,6 +92,8 @@ class Actor:
     retries: int = 0
     retry_at: float = inf
     heard_at: float = 0.0
+    #: Whether it was silent for too long and is to be killed for it; it counts as hung until it moves or has gone.
+    silent: bool = False
     remind_at: float = inf
     reason: str = ""
 
@@ -234,7 +236,7 @@ Effect = Start | Stop | Kill | Switch | Abandon | Finish | Say
 def initial(plan: Iterable[Place], *, threads: bool = False, limits: Limits | None = None) -> State:
     """Nothing runs yet; the first `Tick` starts what the plan asks for."""
     places = tuple(plan)
-    actors = {key: Actor(key, kind, 1) for key, kind in _expected(places, 1)}
+    actors = {key: Actor(key, kind, 1) for key, kind in expected(places, 1)}
     return State(places, threads, limits or Limits(), actors=actors)
 
 
@@ -264,7 +266,7 @@ def application_key(generation: int) -> str:
     return f"application-{generation}"
 
 
-def _expected(plan: tuple[Place, ...], generation: int) -> list[tuple[str, Kind]]:
+def expected(plan: tuple[Place, ...], generation: int) -> list[tuple[str, Kind]]:
     """The actors of a plan by key, in the order they start in."""
     order: tuple[Kind, ...] = ("application", "dispatcher", "worker", "scheduler")
     places = sorted(plan, key=lambda place: order.index(place.kind))
@@ -297,7 +299,7 @@ class _Turn:
         elif isinstance(event, Exited):
             self.exited(actor, event.reason)
         elif isinstance(event, Heard):
-            self.change(actor, heard_at=self.now)
+            self.change(actor, heard_at=self.now, silent=False)
         elif actor.state == "STARTING":
             self.ready(actor)
 
@@ -338,7 +340,7 @@ class _Turn:
 
     def gone(self, actor: Actor) -> None:
         """An actor ended because it was told to."""
-        wanted = {key for key, _ in _expected(self.state.plan, self.state.generation)}
+        wanted = {key for key, _ in expected(self.state.plan, self.state.generation)}
         if actor.key in wanted:
             self.move(actor, "STOPPED", generation=self.state.generation, retries=0, retry_at=inf, remind_at=inf)
         else:
@@ -359,7 +361,7 @@ class _Turn:
                     self.kill(self.change(actor, since=self.now))
             elif actor.alive and actor.kind != "application" and self.now - actor.heard_at > silence:
                 self.say("actor_silent", actor, seconds=round(self.now - actor.heard_at, 1))
-                self.kill(self.change(actor, heard_at=self.now), HUNG)
+                self.kill(self.change(actor, heard_at=self.now, silent=True), HUNG)
             if self.now >= actor.remind_at:
                 self.change(actor, remind_at=self.now + REMIND_EVERY)
                 seconds = round(self.now - actor.since)
@@ -415,7 +417,7 @@ class _Turn:
             self.wind_down()
 
     def start_due(self) -> None:
-        for key, _ in _expected(self.state.plan, self.state.generation):
+        for key, _ in expected(self.state.plan, self.state.generation):
             actor = self.actors[key]
             due = actor.state == "STOPPED" or (actor.state == "BACKOFF" and actor.retry_at <= self.now)
             if due and self.may_start(actor):
@@ -480,7 +482,7 @@ class _Turn:
             if actor.kind == "application" and actor.generation < generation and actor.state != "RUNNING":
                 self.stop_application(actor)
         self.state = replace(self.state, plan=plan, generation=generation, candidate=None, rolling=True)
-        for key, kind in _expected(plan, generation):
+        for key, kind in expected(plan, generation):
             self.actors.setdefault(key, Actor(key, kind, generation))
 
     def drop_candidate(self) -> None:
@@ -497,8 +499,8 @@ class _Turn:
             del self.actors[actor.key]
 
     def start(self, actor: Actor, **facts: Any) -> None:
-        remind_at = self.now + SLOW_AFTER
-        actor = self.move(actor, "STARTING", retry_at=inf, heard_at=self.now, remind_at=remind_at, **facts)
+        facts = {"heard_at": self.now, "silent": False, "remind_at": self.now + SLOW_AFTER, "retry_at": inf, **facts}
+        actor = self.move(actor, "STARTING", **facts)
         self.effects.append(Start(actor.key, actor.kind, actor.generation))
 
     def kill_actors(self) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import queued.runner
 from queued.domain.errors import QueuedError
 from queued.domain.settings import AppSettings
+from queued.processes.notify import VARIABLES
 from queued.runner import wire
 
 #: Run by the application's interpreter. Short, for it is what an operator sees in a list of processes.
@@ -31,14 +32,14 @@ ROOT = "/"
 #: The longest path of a socket that the kernel takes, without its final NUL.
 _LONGEST_ADDRESS = 107
 
-#: What a freezer and a service manager put into the daemon's environment for the daemon alone.
+#: What a freezer and a service manager put into the daemon's environment for the daemon alone. Credentials are for who was
+#: given them; JOURNAL_STREAM would be untrue, for the application's output goes through the daemon.
 _OURS = (
-    "NOTIFY_SOCKET",
-    "WATCHDOG_PID",
-    "WATCHDOG_USEC",
-    "LISTEN_FDS",
-    "LISTEN_PID",
-    "LISTEN_FDNAMES",
+    *VARIABLES,
+    "CREDENTIALS_DIRECTORY",
+    "JOURNAL_STREAM",
+    "RUNTIME_DIRECTORY",
+    "SYSTEMD_EXEC_PID",
     "PYTHONUNBUFFERED",
 )
 #: Who may read and write the jobs is nothing that a job's code needs to know.

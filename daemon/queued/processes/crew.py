@@ -55,8 +55,8 @@ def has_scheduler(settings: Settings) -> bool:
 
 
 def check_plan(settings: Settings) -> None:
-    """Raise ConfigurationError where the configuration has no place for anybody."""
-    if not plan_of(settings):
+    """Raise ConfigurationError where the configuration has no place for anybody and is not that of a role, which may."""
+    if not plan_of(settings) and settings.role is None:
         source = settings.source or "the configuration"
         raise ConfigurationError(f"{source} asks for no actor: add workers or dispatchers")
 

@@ -35,7 +35,9 @@ def is_gone(pid: int, text: str) -> bool:
     if not is_local(text):
         return False
     fields = _stat(pid)
-    if fields is None or int(fields[19]) != _parse(text).get("start"):
+    if fields is None:
+        return not _hidden(pid)
+    if int(fields[19]) != _parse(text).get("start"):
         return True
     return fields[0] == b"Z" and int(fields[1]) == 1 and os.getpid() != 1
 
@@ -44,6 +46,17 @@ def start_time(pid: int) -> int | None:
     """When a process started, in clock ticks since boot; None when there is no such process. Zombies count as processes."""
     fields = _stat(pid)
     return None if fields is None else int(fields[19])
+
+
+def _hidden(pid: int) -> bool:
+    """Whether there is a process that /proc does not show to us, as with hidepid and systemd's ProtectProc=."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return _stat(pid) is not None
 
 
 def _stat(pid: int) -> list[bytes] | None:

@@ -29,6 +29,8 @@ class Outage:
         self._facts = facts
         self._failures = 0
         self._since = 0.0
+        #: What the last attempt failed with; None after one that succeeded.
+        self.error: str | None = None
 
     @property
     def going_on(self) -> bool:
@@ -38,6 +40,7 @@ class Outage:
     def failed(self, error: Exception) -> float:
         """The database could not be reached: the seconds to wait before the next attempt."""
         self._failures += 1
+        self.error = str(error)
         if self._failures == 1:
             self._since = time.monotonic()
             emit("database_lost", error=str(error), **self._facts)
@@ -48,3 +51,4 @@ class Outage:
         if self._failures:
             emit("database_back", seconds=round(time.monotonic() - self._since, 1), **self._facts)
             self._failures = 0
+            self.error = None

@@ -12,15 +12,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from queued.domain.errors import DatabaseError, DatabaseUnavailable
+from queued.domain.service import Backlog
 from queued.domain.settings import Settings
 from queued.processes import recovery, runtime
 from queued.processes.heartbeat import Contact, Heartbeat
 from queued.processes.identity import hostname, identity, is_gone
 from queued.processes.outage import Outage
-from queued.storage import processes
+from queued.storage import insights, processes
 from queued.storage.session import Row
 from queued.storage.store import Store, open_store
 from queued.telemetry import emit
+
+#: Seconds that a server may take to answer. While the supervisor waits for one it watches over nobody, and hears no signal.
+PATIENCE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +43,10 @@ class Registry:
         self.name = name
         self.kind = kind
         self.settings = settings
-        self.store: Store = open_store(settings.database, label=name)
+        self.store: Store = open_store(settings.database, label=name, patience=PATIENCE)
         self.process_id = 0
         #: What `queuectl` tells of us; stored with the next beat, which comes at once when it changes.
-        self._metadata: Mapping[str, Any] = {}
+        self._metadata: Mapping[str, Any] = self._own_metadata()
         self._told = True
         self._heartbeat = Heartbeat(settings.heartbeat_interval)
         self._contact = Contact()
@@ -54,7 +58,11 @@ class Registry:
 
     def enter(self) -> None:
         """Bring the schema up to date and register. Raises every DatabaseError: at boot the caller decides."""
-        migrations = self.store.migrate()
+        store = open_store(self.settings.database, label=self.name)
+        try:
+            migrations = store.migrate()  # may take its time, so not with our own store
+        finally:
+            store.close()
         if migrations:
             emit("migrated", process=self.name, migrations=migrations)
         self._register()
@@ -62,8 +70,9 @@ class Registry:
 
     def describe(self, metadata: Mapping[str, Any]) -> None:
         """Facts for `processes.metadata`."""
+        metadata = {**self._own_metadata(), **metadata}
         if metadata != self._metadata:
-            self._metadata = dict(metadata)
+            self._metadata = metadata
             self._told = False
 
     def ended(self, name: str, reason: str, blame: bool) -> None:
@@ -94,6 +103,21 @@ class Registry:
         else:
             self._contact.made(now)
             self._outage.succeeded()
+
+    @property
+    def outage(self) -> str | None:
+        """Why the database cannot be reached; None when it answered last time."""
+        return self._outage.error
+
+    def backlog(self) -> Backlog | None:
+        """What waits in the database; None when it does not say. Looks at a bounded number of rows."""
+        try:
+            with self.store.reading() as session:
+                return insights.backlog(session)
+        except DatabaseError as error:
+            self._contact.lost()
+            self._not_before = time.monotonic() + self._outage.failed(error)
+            return None
 
     def rest(self) -> float:
         """Seconds until a tick has something to do."""
@@ -196,6 +220,9 @@ class Registry:
     def _recover(self, row: Row, reason: str, blame: bool) -> None:
         recovery.recover(self.store, row, reason, self.settings.crash_limit, blame=blame)
 
+    def _own_metadata(self) -> dict[str, Any]:
+        return {} if self.settings.role is None else {"role": self.settings.role}
+
     def _facts(self) -> dict[str, object]:
         return {
             "process": self.name,
@@ -203,7 +230,7 @@ class Registry:
             "pid": os.getpid(),
             "hostname": hostname(),
             "process_id": self.process_id,
-            "metadata": {},
+            "metadata": self._own_metadata(),
         }
 
 

@@ -26,6 +26,8 @@ from queued.telemetry import emit
 
 #: The longest a role rests in one go, in seconds: so often it shows that it lives, and looks whether its parent does.
 PULSE = 1.0
+#: Seconds that a server may take to answer. Its own limit for a statement is 20; after 30 of silence the supervisor kills.
+PATIENCE = 22.0
 
 
 def new_name(kind: str) -> str:
@@ -119,7 +121,7 @@ class Role:
         """Live: from the registration until asked to stop. Raises RegistrationLost when others have given our jobs away."""
         self.wakeup = wakeup
         self.liveness = liveness
-        self.store = open_store(self.settings.database, label=self.name)
+        self.store = open_store(self.settings.database, label=self.name, patience=PATIENCE)
         try:
             self._register()
             self._loop()

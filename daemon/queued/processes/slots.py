@@ -8,12 +8,13 @@ import signal
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
 from queued.runner.slots import HEADER, MAGIC, SLOT, VERSION, WORD, process_start_time
 
-__all__ = ["Slot", "SlotFile", "kill_and_wait", "kill_process", "process_start_time", "read", "write"]
+__all__ = ["Slot", "SlotFile", "count_running", "kill_and_wait", "kill_process", "process_start_time", "read", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,12 @@ def read(path: str) -> SlotFile | None:
     finished = {(outcome["id"], outcome["lease"]) for outcome in outcomes}
     running = tuple(slot for slot in slots if (slot.job_id, slot.lease) not in finished)
     return SlotFile(pid, start_time, running, outcomes)
+
+
+def count_running(directory: Path) -> int:
+    """How many attempts the runners of a supervisor's directory are at."""
+    files = (read(str(path)) for path in directory.glob("*.slots"))
+    return sum(len(file.slots) for file in files if file is not None and file.pid)
 
 
 def write(path: str, slots: Sequence[Slot], outcomes: Sequence[dict[str, Any]]) -> None:

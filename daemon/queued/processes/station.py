@@ -25,6 +25,8 @@ PATIENCE = 0.5
 START_PATIENCE = 10.0
 #: Characters of arguments, options and steps that share a frame. Escaped they may take six times as much; a frame holds 64 MiB.
 FRAME = 8 * 1024 * 1024
+#: Jobs whose class is kept at hand because they print.
+MOST_SPEAKING = 256
 #: Seconds to wait for the fork server's word on how a runner ended.
 EXIT_WORD = 1.0
 
@@ -62,6 +64,7 @@ class Station:
         self.alone = alone
         self.deliveries: dict[Key, Delivery] = {}
         self.watched: set[Key] = set()
+        self._speaking: dict[int | None, dict[str, Any]] = {}
         #: When it was told to leave; None while it is wanted.
         self.leaving_since: float | None = None
         self._recalling = False
@@ -130,7 +133,24 @@ class Station:
     def settle(self, key: Key) -> Delivery | None:
         """The runner has spoken about this job for the last time; None for a job it was not given."""
         self.watched.discard(key)
+        if self._speaking:
+            self._speaking.pop(key[0], None)
         return self.deliveries.pop(key, None)
+
+    def about(self, job_id: int | None) -> dict[str, Any]:
+        """What a job that speaks is: class, queue and attempt; nothing for one that is not in the runner's hands."""
+        if job_id not in self._speaking:
+            found = next((d.job for key, d in self.deliveries.items() if key[0] == job_id), None)
+            if found is None:
+                return {}
+            if len(self._speaking) >= MOST_SPEAKING:
+                self._speaking.clear()
+            self._speaking[found.id] = {
+                "class_name": found.class_name,
+                "queue": found.queue,
+                "attempt": found.attempt,
+            }
+        return self._speaking[job_id]
 
     # looking after what runs
 

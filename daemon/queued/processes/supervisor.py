@@ -23,6 +23,7 @@ from queued.domain.errors import (
     DatabaseUnavailable,
     SchemaTooNew,
 )
+from queued.domain.service import Backlog, Outlook
 from queued.domain.settings import Settings
 from queued.domain.supervision import (
     Abandon,
@@ -50,10 +51,12 @@ from queued.processes.hosts import Host
 from queued.processes.hosts.fork import ForkHost
 from queued.processes.hosts.thread import ThreadHost
 from queued.processes.identity import hostname
+from queued.processes.notify import Notifier
 from queued.processes.registry import Registry, wait_for_database
 from queued.processes.role import Role, new_name
 from queued.processes.runtime import Runtime
 from queued.processes.signals import STOP, SUPERVISOR, Signals
+from queued.processes.slots import count_running
 from queued.processes.wakeup import Wakeup
 from queued.telemetry import emit
 
@@ -62,6 +65,9 @@ BOOT_PATIENCE = 30.0
 
 #: Whole seconds to give jobs back in, when the process is to end because threads of it hang.
 ABANDON_PATIENCE = 10
+
+#: Seconds between two looks at what runs and what waits, for the status line that a service manager shows.
+LOOK_EVERY = 5.0
 
 #: Seconds within which the same signal twice is one request: `timeout` and others signal the process and then its whole group.
 ONE_REQUEST = 0.2
@@ -109,6 +115,13 @@ class Supervisor:
         self._runtime: Runtime
         self._events: deque[Event] = deque()
         self._start_told = False
+        self._notifier = Notifier()
+        self._reloads = 0
+        #: Why the last reload did nothing; the service manager shows it until the next.
+        self._refused: str | None = None
+        self._running: int | None = None
+        self._backlog: Backlog | None = None
+        self._look_at = 0.0
         self._status: int | None = None
         self._stop_signal, self._stop_asked_at = 0, float("-inf")
         self._state = supervision.initial(
@@ -136,7 +149,7 @@ class Supervisor:
             self._wakeup.close()
 
     def _supervise(self) -> int:
-        if not wait_for_database(self._registry.enter, self._rest_at_boot, self._boot_patience):
+        if not wait_for_database(self._enter, self._rest_at_boot, self._boot_patience):
             return supervision.GRACEFUL
         while self._status is None:
             self._turn()
@@ -145,6 +158,13 @@ class Supervisor:
         self._registry.leave()
         emit("stopped", process=self.name, status=self._status)
         return self._status
+
+    def _enter(self) -> None:
+        try:
+            self._registry.enter()
+        except DatabaseUnavailable as error:
+            self._tell(outage=str(error))
+            raise
 
     def _rest_at_boot(self, seconds: float) -> bool:
         self._wakeup.wait(seconds)
@@ -161,6 +181,7 @@ class Supervisor:
         self._feed(Tick())
         self._registry.describe(self._metadata())
         self._registry.tick()
+        self._tell(outage=self._registry.outage)
 
     def _metadata(self) -> dict[str, Any]:
         """The application's state, for those who look from outside."""
@@ -169,6 +190,27 @@ class Supervisor:
             return {}
         error = application.reason if application.state in {"BACKOFF", "FATAL"} else None
         return {"application": {"state": application.state, "error": error}}
+
+    def _tell(self, outage: str | None) -> None:
+        """Tell the service manager what is new."""
+        now = time.monotonic()
+        if not self._notifier.enabled:
+            return
+        if now >= self._look_at and outage is None and self._state.ticked_at is not None:
+            self._look_at = now + LOOK_EVERY
+            self._running = count_running(self._runtime.directory)
+            # A stop must not wait for an answer that nobody needs.
+            self._backlog = self._registry.backlog() if self._state.stage == "running" else None
+        outlook = Outlook(
+            state=self._state,
+            role=self.settings.role,
+            running=self._running,
+            backlog=self._backlog if outage is None else None,
+            outage=outage,
+            reloads=self._reloads,
+            refused=self._refused,
+        )
+        self._notifier.tell(outlook, now)
 
     def _signalled(self, number: int) -> None:
         if number in STOP or number == signal.SIGQUIT:
@@ -220,17 +262,22 @@ class Supervisor:
             self._feed(Exited(carried.key, ended.reason))
 
     def _reload_asked(self) -> None:
+        self._reloads, self._refused = self._reloads + 1, None
         try:
             settings = self._reload() if self._reload is not None else self.settings
         except ConfigurationError as error:
-            emit("reload_failed", reason=str(error))
+            self._not_reloaded(str(error))
             return
         if (settings.mode, settings.database) != (self.settings.mode, self.settings.database):
-            emit("reload_failed", reason="mode and database take effect with a restart only")
+            self._not_reloaded("mode and database take effect with a restart only")
             return
         self._generations[self._state.tried + 1] = settings
         self._state = replace(self._state, limits=limits_of(settings))
         self._feed(ReloadAsked(plan_of(settings)))
+
+    def _not_reloaded(self, reason: str) -> None:
+        self._refused = reason
+        emit("reload_failed", reason=reason)
 
     # Obeying
 
@@ -244,6 +291,8 @@ class Supervisor:
 
     def _obey(self, effect: Effect) -> None:
         if isinstance(effect, Say):
+            if effect.event == "reload_failed":
+                self._refused = effect.data["reason"]
             emit(effect.event, process=self.name, **effect.data)
         elif isinstance(effect, Start):
             self._start(effect)
@@ -295,6 +344,7 @@ class Supervisor:
     def _leave_behind(self) -> None:
         """In a forked child: let go of what is the supervisor's."""
         self._registry.store.forget()
+        self._notifier.forget()
         self._wakeup.close()
         for carried in list(self._carried.values()):
             if carried.pipe is not None:

@@ -246,6 +246,7 @@ class Worker(Role):
                 logger=frame.get("logger"),
                 line=frame.get("line"),
                 process=self.name,
+                **station.about(frame.get("id")),
             )
         elif kind == "enqueue":
             opened = tuple(NewBatch(**batch) for batch in frame.get("batches") or ())

@@ -30,10 +30,13 @@ from queued.domain.insights import (
     serves,
 )
 from queued.domain.jobs import Failure, parse_options
+from queued.domain.service import Backlog
 from queued.storage.session import Row, Session
 
 #: Lanes (queue and priority) looked at for the oldest ready job.
 LANES = 1_000
+#: The most ready jobs that a status line counts: 1 ms on either database.
+BACKLOG_CAP = 10_000
 #: Holders of a key that are named.
 FEW = 5
 
@@ -357,6 +360,17 @@ def ends(session: Session, since: datetime) -> dict[str, Count]:
         counted[row["state"]] = Count.of(row["n"])
     counted["failed"] = _count(session, "insights.count_failed_since", since=since)
     return counted
+
+
+def backlog(session: Session) -> Backlog:
+    """What is ready, for a line that is read often: counts no more than `BACKLOG_CAP` rows."""
+    row = session.one("insights.count_ready", cap=BACKLOG_CAP + 1)
+    assert row is not None
+    ready = Count.of(row["n"], BACKLOG_CAP)
+    heads = session.all("insights.lanes", lanes=LANES) if ready.value else []
+    oldest = min((row["ready_at"] for row in heads), default=None)
+    waited = (now(session) - oldest).total_seconds() if oldest is not None else None
+    return Backlog(ready.value, ready.capped, waited)
 
 
 def _count(session: Session, statement: str, **params: Any) -> Count:

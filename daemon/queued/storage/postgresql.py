@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from queued.domain.errors import DatabaseError, DatabaseMisconfigured, DatabaseUnavailable
@@ -69,6 +71,33 @@ def driver() -> Any:
             "install it with `pip install 'queued-jobs[postgresql]'`"
         ) from error
     return psycopg
+
+
+@cache
+def impatient(patience: float) -> type[psycopg.Connection[Any]]:
+    """A kind of connection that gives up on a server which does not answer a statement for so many seconds.
+
+    Neither the server's own limits nor keepalives help where the host answers for a server that stands still. psycopg 3.1 cannot
+    be told to give up; with it such a wait goes on.
+    """
+    pg = driver()
+    base: type[psycopg.Connection[Any]] = pg.Connection
+    if "timeout" not in inspect.signature(base.wait).parameters:
+        return base
+
+    class Impatient(base):  # type: ignore[valid-type, misc]
+        def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+            deadline = time.monotonic() + patience
+            try:
+                return super().wait(gen, interval, patience if timeout is None else timeout)
+            except pg.OperationalError:
+                if self.pgconn.transaction_status == pg.pq.TransactionStatus.ACTIVE and time.monotonic() >= deadline:
+                    # Whatever follows on this connection would wait as well: the end of the transaction, to begin with.
+                    self.pgconn.finish()
+                    raise pg.OperationalError(f"the server has not answered for {patience:g} s") from None
+                raise
+
+    return Impatient
 
 
 def parts_of(url: str) -> dict[str, Any]:
@@ -144,8 +173,9 @@ class Postgresql:
 
     dialect: Dialect = "postgresql"
 
-    def __init__(self, settings: DatabaseSettings, label: str, joins: bool) -> None:
+    def __init__(self, settings: DatabaseSettings, label: str, joins: bool, patience: float | None) -> None:
         self._settings = settings
+        self._patience = patience
         self._label = label
         self._joins = "on" if joins else "off"
         self._texts = statements("postgresql", settings.schema)
@@ -207,7 +237,8 @@ class Postgresql:
             # Behind a pooler that gives each transaction another connection, a statement prepared on one is unknown on the next.
             pooled = not self._settings.listen or self._settings.listen_url is not None
             options["prepare_threshold"] = None if pooled else 5
-            connection: psycopg.Connection[Any] = pg.connect(url, autocommit=True, **options)
+            kind = pg.Connection if self._patience is None else impatient(self._patience)
+            connection: psycopg.Connection[Any] = kind.connect(url, autocommit=True, **options)
             limit = "60s" if self._joins == "on" else "20s"
             connection.execute(SESSION_SETTINGS, (self._joins, self._joins, limit, f"queued {self._label}".strip()))
         except pg.ProgrammingError as error:

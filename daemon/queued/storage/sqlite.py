@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta, timezone
@@ -161,6 +162,8 @@ class Sqlite:
             )
 
     def _open(self) -> sqlite3.Connection:
+        if self._create:
+            self._make_file()
         connection = sqlite3.connect(
             self._path,
             timeout=self._settings.busy_timeout / 1000,
@@ -190,6 +193,16 @@ class Sqlite:
         connection.execute(SCRATCH)
         self._durable = True
         return connection
+
+    def _make_file(self) -> None:
+        """SQLite itself gives a new file to its owner alone to write; whom else it is for, the umask says.
+
+        Made without being opened: a descriptor of this file that is closed takes away the locks of every connection in the process.
+        """
+        try:
+            os.mknod(self._path, 0o666 | stat.S_IFREG)
+        except OSError:
+            pass  # it is there, or SQLite says why it cannot be
 
     def close(self) -> None:
         """Close what is open. Safe to call twice."""

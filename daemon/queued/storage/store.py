@@ -185,11 +185,12 @@ def open_store(
     label: str = "",
     create: bool = True,
     joins: bool = False,
+    patience: float | None = None,
 ) -> Store:
     """A Store for a URL or settings; connects when first used.
 
     `label` shows in pg_stat_activity. With create=False a missing SQLite file is an error and is not made. `joins` lets
-    PostgreSQL join by hashing: for lists that people read.
+    PostgreSQL join by hashing: for lists that people read. A server that does not answer for `patience` seconds is unavailable.
     """
     if isinstance(database, DatabaseSettings):
         chosen = database
@@ -199,5 +200,5 @@ def open_store(
     if scheme == "sqlite":
         return Store(Sqlite(chosen, sqlite_path(chosen.url), create), chosen)
     if scheme in {"postgresql", "postgres"}:
-        return Store(Postgresql(chosen, label, joins), chosen)
+        return Store(Postgresql(chosen, label, joins, patience), chosen)
     raise DatabaseMisconfigured(f"a database URL begins with sqlite:// or postgresql://, not {scheme}://")
