@@ -286,13 +286,16 @@ def test_an_application_that_does_not_load_is_a_problem(store: Store, check: Che
     assert found["found"] == f"{state} on here: ImportError: no shop"
 
 
-def test_a_daemon_where_the_role_is_web_is_told(store: Store, check: Check) -> None:
+def test_work_where_the_role_is_web_is_told(store: Store, check: Check) -> None:
     name = supervisor(store, role="web")
-    assert check("processes.roles")["outcome"] == "warning"
-    Hand(store, "worker-1", supervisor=name)
+    assert check("processes.roles")["outcome"] == "ok", "nobody works there"
+    Hand(store, "worker-1", supervisor="another")
+    found = check("processes.roles")
+    assert (found["outcome"], found["found"]) == ("warning", "another daemon runs jobs on here, whose role is web")
+    Hand(store, "worker-2", supervisor=name)
     found = check("processes.roles")
     assert found["outcome"] == "problem"
-    assert "worker worker-1 on here" in found["found"]
+    assert "worker worker-2 on here" in found["found"]
 
 
 def test_a_queue_that_nobody_serves_is_a_problem(store: Store, check: Check) -> None:

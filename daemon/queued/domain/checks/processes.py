@@ -76,23 +76,22 @@ BROKEN = frozenset({"FATAL", "BACKOFF"})
 
 
 def roles(known: Sequence[ProcessInfo]) -> Verdict:
-    """No jobs run on a host whose role is to serve the web application."""
-    looked = "the roles of supervisors and what they have started"
-    web = {one.name: one for one in known if one.alive and _role(one.metadata) == "web"}
-    busy = [
-        one
-        for one in known
-        if one.alive and one.kind in {"worker", "dispatcher", "scheduler"} and one.supervisor in web
-    ]
-    if busy:
-        found = f"on hosts of the role web: {few([f'{one.kind} {one.name} on {one.hostname}' for one in busy])}"
-        advice = "take the actors out of that role in queue.yml, or start the daemon with the role worker"
-        return Verdict("processes.roles", "problem", looked, found, advice)
-    if web:
-        found = f"a daemon without work runs on {few(sorted({one.hostname for one in web.values()}))}"
-        advice = "hosts of the role web need none: stop and disable it there"
+    """No jobs run on a host whose role is web: nobody is to work there."""
+    looked = "the roles of supervisors and what runs on their hosts"
+    alive = [one for one in known if one.alive]
+    web = {one.name: one for one in alive if _role(one.metadata) == "web"}
+    hosts = {one.hostname for one in web.values()}
+    busy = [one for one in alive if one.kind in {"worker", "dispatcher", "scheduler"}]
+    own = [f"{one.kind} {one.name} on {one.hostname}" for one in busy if one.supervisor in web]
+    if own:
+        advice = "take them out of that role in queue.yml, or run the daemon with the role worker"
+        return Verdict("processes.roles", "problem", looked, f"the role web has started {few(own)}", advice)
+    beside = sorted({one.hostname for one in busy if one.hostname in hosts})
+    if beside:
+        found = f"another daemon runs jobs on {few(beside)}, whose role is web"
+        advice = "fine where one machine does everything; else stop and disable it there: systemctl disable --now queued@worker"
         return Verdict("processes.roles", "warning", looked, found, advice)
-    return Verdict("processes.roles", "ok", looked, "no daemon runs where the role is web")
+    return Verdict("processes.roles", "ok", looked, "nobody works where the role is web")
 
 
 def _role(metadata: Mapping[str, object]) -> str:
