@@ -74,7 +74,8 @@ ELSEWHERE = (
 def shape(text: str) -> list[str]:
     """The text without its figures, without the blanks that depend on how wide those are, and without what the machine decides."""
     text = "\n".join(line for line in text.splitlines() if not any(word in line for word in ELSEWHERE))
-    plain = re.sub(r"\d+(?:\.\d+)?", "0", text)
+    plain = re.sub(r"\b\d{4}_\w+", "MIGRATION", text)
+    plain = re.sub(r"\d+(?:\.\d+)?", "0", plain)
     plain = re.sub(r"0 (?:ms|s|min|h|d)\b(?: 0 (?:s|min|h))?", "0 s", plain)
     plain = re.sub(r"0 (?:bytes|kB|MB|GB|TB)", "0 GB", plain)
     return [re.sub(r" +", " ", line).strip() for line in plain.strip().splitlines()]
