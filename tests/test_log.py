@@ -63,8 +63,8 @@ def test_what_is_below_the_level_is_not_written(lines: Lines) -> None:
 
 def test_ends_of_jobs_are_told_with_their_reasons(lines: Lines) -> None:
     failure = Failure("app.Error", "no such file", ("line",))
-    emit("job_failed", job_id=3, class_name="app.load", failure=failure, wait=0.0, attempts=3)
-    emit("job_failed", job_id=4, class_name="app.load", failure=failure, wait=0.0, attempts=1)
+    emit("job_failed", job_id=3, class_name="app.load", failure=failure, wait=0.0, attempt=3)
+    emit("job_failed", job_id=4, class_name="app.load", failure=failure, wait=0.0, attempt=1)
     emit("job_retry", job_id=3, class_name="app.load", failure=failure, wait=2.5)
     emit("job_crashed", job_id=3, class_name="app.load", reason="killed by SIGSEGV", attempt=3, final=True)
     assert lines() == [

@@ -28,7 +28,7 @@ DAEMON_COMMANDS = ("start", "check", "migrate")
 #: The commands of `queuectl` in the order of its help; each is a module beside this one.
 COMMANDS: tuple[str, ...] = (
     *("status", "top", "doctor", "jobs", "errors", "queues", "locks", "batches", "recurring", "processes", "heartbeat"),
-    *("stats", "audit", "db", "config", "completion"),
+    *("stats", "audit", "metrics", "db", "config", "completion"),
 )
 
 
