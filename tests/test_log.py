@@ -68,8 +68,8 @@ def test_ends_of_jobs_are_told_with_their_reasons(lines: Lines) -> None:
     emit("job_retry", job_id=3, class_name="app.load", failure=failure, wait=2.5)
     emit("job_crashed", job_id=3, class_name="app.load", reason="killed by SIGSEGV", attempt=3, final=True)
     assert lines() == [
-        "ERROR supervisor job=3 app.load failed after 3 attempts: app.Error: no such file",
-        "ERROR supervisor job=4 app.load failed after 1 attempt: app.Error: no such file",
+        "ERROR supervisor job=3 app.load attempt 3 failed for good: app.Error: no such file",
+        "ERROR supervisor job=4 app.load attempt 1 failed for good: app.Error: no such file",
         "WARN  supervisor job=3 app.load runs again in 2.5 s: app.Error: no such file",
         "ERROR supervisor job=3 app.load attempt 3 crashed: killed by SIGSEGV; failed, it has crashed too often",
     ]

@@ -162,9 +162,7 @@ def _job_error(data: Mapping[str, Any]) -> str:
 
 
 def _failed(data: Mapping[str, Any]) -> str:
-    attempts = data.get("attempt")
-    after = "" if not attempts else f" after {attempts} attempt{'s' if attempts > 1 else ''}"
-    return f"{_job(data)} failed{after}: {_job_error(data)}"
+    return f"{_job(data)} failed for good: {_job_error(data)}"
 
 
 def _retried(data: Mapping[str, Any]) -> str:
