@@ -43,6 +43,9 @@ ROWS = (
     Row("async_memory_daemon", "the same without runners", "MiB PSS"),
     Row("async_cpu", "idle CPU, async", "% of a core", "< 0.5", "< 0.5"),
     Row("async_transactions", "idle transactions, async", "per s"),
+    Row("lists_plain", "slowest list of one state, a million jobs", "ms", "< 300", "< 300"),
+    Row("lists_chosen", "slowest list by what no index tells", "ms", "< 300", "< 300"),
+    Row("lists_overview", "queuectl status, a million jobs", "ms", "< 300", "< 300"),
 )
 
 #: For each database, for each row's key, the values of its repeats.

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from databases import Database
+from lists import lists
 
 import jobs
 import processes
@@ -260,4 +261,5 @@ MEASUREMENTS: Mapping[str, tuple[Callable[[Database, Size], Values], bool]] = {
     "wait": (wait, True),
     "steps": (steps, True),
     "idle": (idle, False),
+    "lists": (lists, False),
 }

@@ -183,6 +183,7 @@ def test_every_name_in_json_is_in_the_manual(ctl: Program, store: Store, worker:
         ["metrics"],
         ["jobs", "list"],
         ["jobs", "show", failed],
+        ["errors"],
         ["jobs", "show", tied_id],
         ["jobs", "retry", failed, ready],
         ["jobs", "discard", "--state", "ready", "--dry-run"],
@@ -200,6 +201,13 @@ def test_every_name_in_json_is_in_the_manual(ctl: Program, store: Store, worker:
         ["heartbeat", "recent"],
         ["heartbeat", "by-host"],
         ["heartbeat", "verify"],
+        ["audit"],
+        ["doctor"],
+        ["stats"],
+        ["db", "size"],
+        ["db", "migrate"],
+        ["jobs", "enqueue", "app.a"],
+        ["queues", "clear", "none", "--yes"],
     ):
         told = json.loads(ctl(*words, "--json").out)
         assert set(keys(told)) <= described, words

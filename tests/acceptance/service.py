@@ -14,8 +14,9 @@ from typing import Any
 import queued
 from fixtures.daemon import Daemon, registered
 from fixtures.ledger import Ledger
-from queued.domain.insights import Filters, JobDetail, JobSummary
-from queued.storage import insights
+from queued.domain.insights import JobDetail, JobSummary
+from queued.domain.query import Query
+from queued.storage import insights, search
 from queued.storage.store import Store, open_store
 
 APPS = Path(__file__).parent / "apps"
@@ -61,7 +62,7 @@ class Service:
     def jobs(self) -> dict[int, JobSummary]:
         """Every job, by id."""
         with self.store() as store, store.reading() as session:
-            return {job.id: job for job in insights.search(session, Filters(), 100_000).jobs}
+            return {job.id: job for job in search.search(session, Query(), 100_000).jobs}
 
     def processes(self, kind: str = "worker") -> dict[str, int]:
         """Registered processes of a kind: the pid of each name."""

@@ -8,8 +8,8 @@ from datetime import datetime, timezone
 import pytest
 
 from cli.conftest import Hand, Program, job
-from queued.domain.insights import Filters
-from queued.storage import insights
+from queued.domain.query import parse
+from queued.storage import insights, search
 from queued.storage.sql import statements
 from queued.storage.store import Store, open_store
 
@@ -19,8 +19,7 @@ PARAMETERS |= {"since": MOMENT, "lanes": 10}
 #: Reads of one job, and lists by id: each must go straight to its rows.
 DIRECT = (
     *("job", "state", "attempts", "process", "ready_in_lane", "lanes", "count_ready_in", "count_failed_since"),
-    *("list_all", "list_scheduled", "list_running", "list_failed", "list_ended", "count_ends_since"),
-    "longest_due",
+    *("count_ends_since", "longest_due"),
 )
 
 
@@ -67,10 +66,10 @@ def test_counts_stop_at_their_cap(reader: Store, monkeypatch: pytest.MonkeyPatch
 
 def test_a_search_for_something_rare_stops_and_says_where(reader: Store) -> None:
     with reader.reading() as session:
-        page = insights.search(session, Filters(class_name="app.rare"), 10, window=1000)
-        assert (page.jobs, page.searched_to) == ((), 2501)
-        page = insights.search(session, Filters(class_name="app.rare", before=500), 10, window=1000)
-        assert (page.jobs, page.searched_to) == ((), None)
+        page = search.search(session, parse("class:app.rare"), 10, budget=0)
+        assert (page.jobs, page.searched_to, page.following) == ((), 2501, "2501")
+        page = search.search(session, parse("class:app.rare"), 10, "500", budget=0)
+        assert (page.jobs, page.searched_to, page.following) == ((), None, None)
 
 
 def test_the_oldest_of_each_queue_is_found_over_all_its_priorities(ctl: Program, store: Store, worker: Hand) -> None:

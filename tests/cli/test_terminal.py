@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -18,13 +19,18 @@ from queued.storage.store import Store
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def on_terminal(*words: object, answer: str = "", **variables: str) -> tuple[int, str]:
-    """Run a command of queuectl on a terminal of 120 columns; the exit code and what the terminal shows."""
+def on_terminal(
+    *words: object, answer: str = "", leave_after: str = "", source: str = "", **variables: str
+) -> tuple[int, str]:
+    """Run a command of queuectl on a terminal of 120 columns; the exit code and what the terminal shows.
+
+    It is left with Ctrl-C as soon as it has shown `leave_after`. `source` is Python that is run in place of the program.
+    """
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
     kept = {name: value for name, value in os.environ.items() if not name.startswith("QUEUED_") and name != "NO_COLOR"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "queued", *map(str, words)],
+        [sys.executable, *(("-c", source) if source else ("-m", "queued")), *map(str, words)],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -41,6 +47,9 @@ def on_terminal(*words: object, answer: str = "", **variables: str) -> tuple[int
         if not piece:
             break
         shown += piece
+        if leave_after and leave_after.encode() in shown:
+            process.send_signal(signal.SIGINT)
+            leave_after = ""
     os.close(ours)
     return process.wait(60), shown.decode().replace("\r\n", "\n")
 

@@ -9,10 +9,11 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from queued.cli.arguments import call
-from queued.cli.backtraces import folded, is_own
-from queued.cli.moments import resolve, since
+from queued.cli.moments import since
 from queued.cli.output import one_line, printable, relative, span, table
 from queued.client import arguments as stored
+from queued.domain.backtraces import folded, is_own
+from queued.domain.moments import resolve
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 

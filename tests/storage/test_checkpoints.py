@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from queued.domain.insights import Filters, Progress, Steps
+from queued.domain.insights import Progress, Steps
 from queued.domain.jobs import Checkpoint, ClaimedJob, Failure, Outcome, OutcomeKind
+from queued.domain.query import parse
 from queued.domain.settings import RetentionSettings
-from queued.storage import checkpoints, claimed, insights, operators, retention
+from queued.storage import checkpoints, claimed, insights, operators, retention, search
 from queued.storage.store import Store
 from storage.conftest import Claimer, job
 
@@ -120,8 +121,8 @@ def test_many_are_stored_at_once(store: Store, claimer: Claimer) -> None:
     stale = Checkpoint(found[0].id, found[0].lease - 1, FURTHER)
     assert save(store, stale, *given) == {one.id for one in found}
     with store.reading() as session:
-        for filters in (Filters(), Filters(state="running")):
-            listed = insights.search(session, filters, 100).jobs
+        for query in ("", "state:running"):
+            listed = search.search(session, parse(query), 100).jobs
             told = {one.id: one.progress for one in listed}
             assert told == {one.id: Progress(float(n), 49.0) for n, one in enumerate(found)}
     assert [Progress(float(n), 49.0).percent for n in (0, 48, 49)] == [0, 97, 100]

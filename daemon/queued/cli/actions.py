@@ -1,4 +1,4 @@
-"""queuectl jobs retry, discard and cancel: on ids, or on everything that filters match."""
+"""queuectl jobs retry, discard and cancel: on ids, or on everything that a query matches."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 
 from queued.cli import exits
 from queued.cli.database import Target, target
-from queued.cli.moments import resolve
+from queued.cli.jobs import query_of
 from queued.cli.options import Command
 from queued.cli.output import say, say_json, warn
-from queued.domain.insights import Count, Filters
+from queued.cli.progress import Bar
+from queued.domain.insights import Count
 from queued.domain.jobs import State
 
 if TYPE_CHECKING:
+    from queued.domain.query import Query
     from queued.storage.operators import Acted
 
 #: Above this many jobs the outcome is told in numbers, not job by job.
@@ -32,6 +34,8 @@ class Action:
     done: str
     states: tuple[State, ...]
     otherwise: dict[State, str]
+    #: What it is done to, as the command line says it.
+    noun: str = "jobs"
 
 
 ENDED: dict[State, str] = dict.fromkeys(("finished", "discarded", "cancelled"), "it has ended")
@@ -65,6 +69,16 @@ ACTIONS: tuple[Action, ...] = (
     ),
 )
 
+#: What `queuectl queues clear` does to each queue.
+CLEAR = Action(
+    "clear",
+    "give up all jobs of a queue that have not started and have not failed",
+    "discarded",
+    ("ready", "scheduled", "blocked"),
+    {},
+    noun="queues",
+)
+
 
 def runner(action: Action) -> Command:
     """The function that runs one action."""
@@ -72,38 +86,61 @@ def runner(action: Action) -> Command:
 
 
 def run(action: Action, arguments: argparse.Namespace) -> int:
-    """Act on the ids given, or on what the filters match after asking."""
-    filtered = any(getattr(arguments, name) is not None for name in ("state", "queue", "class_name", "since"))
-    if filtered == bool(arguments.ids):
-        warn(f"queuectl jobs {action.name}: give either ids or filters such as --state or --class")
+    """Act on the ids given, or on what the query matches after asking."""
+    words = dict.fromkeys(arguments.words)
+    ids = [int(word) for word in words if _is_id(word)]
+    options = any(getattr(arguments, name) is not None for name in ("state", "queue", "class_name", "since"))
+    chosen_by_query = options or len(ids) < len(words)
+    if bool(ids) == chosen_by_query or not all(0 < job_id < 2**63 for job_id in ids):
+        warn(f"queuectl jobs {action.name}: give either ids or a query such as queue:mail class:*Import*, and not both")
         return exits.USAGE
+    if chosen_by_query:
+        return act_on(action, query_of(arguments, arguments.words), arguments)
     with target(arguments) as database:
-        ids = list(dict.fromkeys(arguments.ids)) or chosen(database, action, arguments)
         if arguments.dry_run:
             return tell_plan(action, ids, arguments.json)
-        if filtered and ids and not arguments.yes and not confirmed(action, len(ids)):
+        acted = act(database, action, ids, " ".join(map(str, ids)), from_start(arguments))
+    tell(action, acted, arguments.json)
+    return verdict(acted)
+
+
+def act_on(action: Action, query: Query, arguments: argparse.Namespace) -> int:
+    """Act on everything that a query matches, after asking."""
+    with target(arguments) as database:
+        ids = chosen(database, action, query)
+        if arguments.dry_run:
+            return tell_plan(action, ids, arguments.json)
+        if ids and not arguments.yes and not confirmed(action, len(ids)):
             return exits.FAILED
-        acted = act(database, action, ids, getattr(arguments, "from_start", False))
-    if arguments.json:
-        say_json(as_json(action, acted))
-    else:
-        tell(action, acted)
-    # What a filter matched and has moved on since does not match any more: no failure.
-    return exits.OK if filtered else verdict(acted)
+        acted = act(database, action, ids, str(query), from_start(arguments))
+    tell(action, acted, arguments.json)
+    # What the query matched and has moved on since does not match any more: no failure.
+    return exits.OK
 
 
-def chosen(database: Target, action: Action, arguments: argparse.Namespace) -> list[int]:
-    """The ids of the jobs that the filters match at this moment, in the states that the action works on."""
-    from queued.storage import insights
+def from_start(arguments: argparse.Namespace) -> bool:
+    """Whether what the jobs have done so far is forgotten; only a retry can be told so."""
+    return bool(getattr(arguments, "from_start", False))
 
-    ids: list[int] = []
-    with database.store.reading() as session:
-        moment = resolve(arguments.since, insights.now(session))
-        for state in [arguments.state] if arguments.state else action.states:
-            filters = Filters(state, arguments.queue, arguments.class_name, moment)
-            ids += insights.matching(session, filters)
+
+def _is_id(word: str) -> bool:
+    return word.isascii() and word.isdigit()
+
+
+def chosen(database: Target, action: Action, query: Query) -> list[int]:
+    """The ids of the jobs that match at this moment, in the states that the action works on: jobs that come later are not meant."""
+    from queued.storage import search
+
+    bar = Bar("matching", None)
     # A job that moved between two reads may have been seen in both.
-    return sorted(set(ids))
+    ids: set[int] = set()
+    with database.store.reading() as session:
+        for state in action.states:
+            for job_id in search.matching(session, query.with_state(state)):
+                ids.add(job_id)
+                bar.reach(len(ids))
+    bar.clear()
+    return sorted(ids)
 
 
 def confirmed(action: Action, number: int) -> bool:
@@ -117,30 +154,39 @@ def confirmed(action: Action, number: int) -> bool:
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
-def act(database: Target, action: Action, ids: Sequence[int], from_start: bool) -> Acted:
-    """Do it, some hundred jobs a transaction; what is done stays done if a later one fails."""
+def act(database: Target, action: Action, ids: Sequence[int], meant: str, anew: bool) -> Acted:
+    """Do it, some hundred jobs a transaction; what is done stays done if a later one fails. `meant` is for the record."""
+    from queued.cli.who import operator
     from queued.storage import operators
+    from queued.storage.audit import Record
 
     store = database.store
+    record = Record(operator(), f"{action.noun} {action.name}", meant)
     total = operators.Acted()
     step: Callable[..., Acted] = {
-        "retry": operators.retry_from_start if from_start else operators.retry,
+        "retry": operators.retry_from_start if anew else operators.retry,
         "discard": operators.discard,
+        "clear": operators.discard,
         "cancel": operators.cancel_waiting,
     }[action.name]
+    bar = Bar(action.name, len(ids))
     for start in range(0, len(ids), operators.BATCH):
+        bar.reach(start)
         with store.transaction() as session:
             acted = step(session, ids[start : start + operators.BATCH])
+            record.note(session, len(acted.done))
         store.ring(acted.arrivals)
         if action.name == "cancel":
             for job_id in [job_id for job_id, state in acted.refused.items() if state == "running"]:
                 del acted.refused[job_id]
                 with store.transaction() as session:
                     one = operators.cancel_one(session, job_id)
+                    record.note(session, len(one.done) + len(one.interrupted))
                 if one.interrupted:
                     store.control(f"cancel {job_id}")
                 acted.add(one)
         total.add(acted)
+    bar.clear()
     return total
 
 
@@ -153,8 +199,11 @@ def verdict(acted: Acted) -> int:
     return exits.REFUSED if acted.refused else exits.UNKNOWN
 
 
-def tell(action: Action, acted: Acted) -> None:
+def tell(action: Action, acted: Acted, json: bool) -> None:
     """Say what became of the jobs: each of a few, numbers of many."""
+    if json:
+        say_json(as_json(action, acted))
+        return
     if len(acted.done) + len(acted.interrupted) > TELL_EACH:
         say(f"{Count(len(acted.done)).of_jobs()} {action.done}")
         if acted.interrupted:

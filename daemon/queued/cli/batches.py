@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from queued.cli import exits
 from queued.cli.database import target
 from queued.cli.jobs import LIMIT, positive
+from queued.cli.listing import Listing
+from queued.cli.listing import show as show_list
 from queued.cli.options import Subparsers, add_command, subcommands
-from queued.cli.output import moment, one_line, relative, say, say_json, style, table, warn
+from queued.cli.output import moment, one_line, relative, say, say_json, style
 from queued.domain.errors import UnknownId
 
 if TYPE_CHECKING:
@@ -22,7 +24,15 @@ def add(commands: Subparsers, common: argparse.ArgumentParser) -> None:
     """Add the noun and its verbs to the program."""
     noun = commands.add_parser("batches", help="list batches of jobs", description="List batches of jobs.")
     verbs = subcommands(noun, "verb")
-    listing = add_command(verbs, "list", list_batches, "list batches and how far they are, the newest first", [common])
+    listing = add_command(
+        verbs,
+        "list",
+        list_batches,
+        "list batches and how far they are, the newest first",
+        [common],
+        lists=True,
+        watched=True,
+    )
     listing.add_argument("--unfinished", action="store_true", help="only those that have not finished")
     listing.add_argument("--limit", metavar="N", type=positive, default=LIMIT, help="how many (default %(default)s)")
     listing.add_argument(
@@ -41,13 +51,18 @@ def list_batches(arguments: argparse.Namespace) -> int:
         shown = found[: arguments.limit]
         below = batches.below(session, [batch.id for batch in shown], arguments.unfinished)
     following = shown[-1].id if len(found) > len(shown) else None
-    if arguments.json:
-        listed = [summary_json(batch) for batch, _ in tree(shown, below)]
-        say_json({"batches": listed, "next_before": following})
-        return exits.OK
-    if shown:
-        headers = ("ID", "STATE", "PROGRESS", "DONE", "FAILED", "DISCARDED", "OPENED", "DESCRIPTION")
-        rows = [
+    none = "no batch matches" if arguments.unfinished or arguments.before else "there are no batches"
+    footer = "" if shown else none
+    if following is not None:
+        footer = f"{len(shown)} listed; more: --before {following}"
+    if len(below) == batches.BELOW:
+        cut = f"of the batches inside these the first {batches.BELOW} are listed; see queuectl batches show"
+        footer = f"{cut}\n{footer}" if footer else cut
+    listed = tree(shown, below)
+    listing = Listing(
+        key="batches",
+        headers=("ID", "STATE", "PROGRESS", "DONE", "FAILED", "DISCARDED", "OPENED", "DESCRIPTION"),
+        rows=[
             (
                 "└ " * (depth > 0) + str(batch.id),
                 state(batch),
@@ -58,16 +73,15 @@ def list_batches(arguments: argparse.Namespace) -> int:
                 relative(batch.opened_at, batch.now),
                 "  " * depth + one_line(batch.description or "", 80),
             )
-            for batch, depth in tree(shown, below)
-        ]
-        say(table(headers, rows, right=("ID", "PROGRESS", "DONE", "FAILED", "DISCARDED")))
-    if len(below) == batches.BELOW:
-        warn(f"of the batches inside these the first {batches.BELOW} are listed; see queuectl batches show")
-    if following is not None:
-        warn(f"{len(shown)} listed; more: --before {following}")
-    elif not shown:
-        warn("no batch matches" if arguments.unfinished or arguments.before else "there are no batches")
-    return exits.OK
+            for batch, depth in listed
+        ],
+        right=("ID", "PROGRESS", "DONE", "FAILED", "DISCARDED"),
+        records=[summary_json(batch) for batch, _ in listed],
+        names=[batch.id for batch, _ in listed],
+        around={"next_before": following},
+        footer=footer,
+    )
+    return show_list(arguments, listing)
 
 
 def tree(outermost: Sequence[BatchSummary], below: Sequence[BatchSummary]) -> list[tuple[BatchSummary, int]]:

@@ -37,7 +37,7 @@ def target(arguments: argparse.Namespace) -> Iterator[Target]:
     store = open_store(settings, label="queuectl", create=False, joins=True)
     try:
         store.check_schema()
-        yield Target(store, _threshold(arguments))
+        yield Target(store, alive_threshold(arguments))
     finally:
         store.close()
 
@@ -50,7 +50,6 @@ def database_settings(arguments: argparse.Namespace) -> DatabaseSettings:
     """
     from dataclasses import replace
 
-    from queued.configuration import database_from_file, find
     from queued.configuration.addresses import absolute, url_fault
     from queued.domain.settings import DatabaseSettings
 
@@ -63,6 +62,8 @@ def database_settings(arguments: argparse.Namespace) -> DatabaseSettings:
         url = absolute(url, os.getcwd())
     if url and not _names_file(arguments):
         return DatabaseSettings(url=url)
+    from queued.configuration import database_from_file, find
+
     environ = {**os.environ, "QUEUED_DATABASE_URL": url} if url else os.environ
     file = find(arguments.config, os.environ, os.getcwd())
     settings = database_from_file(file, arguments.env, environ, credentials=True)
@@ -73,7 +74,7 @@ def _names_file(arguments: argparse.Namespace) -> bool:
     return bool(arguments.config or os.environ.get("QUEUED_CONFIG"))
 
 
-def _threshold(arguments: argparse.Namespace) -> float:
+def alive_threshold(arguments: argparse.Namespace) -> float:
     """The configured heartbeat threshold; the default where no whole configuration can be read on this host."""
     if (arguments.database or os.environ.get("QUEUED_DATABASE_URL")) and not _names_file(arguments):
         return ALIVE_THRESHOLD

@@ -7,6 +7,7 @@ from queued.domain.errors import (
     DatabaseMisconfigured,
     DatabaseUnavailable,
     NotAllowed,
+    QueryError,
     QueuedError,
     SchemaTooNew,
     UnknownId,
@@ -37,7 +38,7 @@ QUEUECTL_EXITS: dict[int, str] = {
     OK: "done; for status, healthy",
     FAILED: "something failed, or an action succeeded for a part of the jobs",
     USAGE: "the command line is wrong",
-    UNHEALTHY: "status: something keeps jobs from running; heartbeat: there is none, or none young enough",
+    UNHEALTHY: "status: something keeps jobs from running; doctor: there is a problem; heartbeat: none, or none young enough",
     UNKNOWN: "there is no such job, batch or recurring task",
     REFUSED: "the state of the job or task does not allow the action",
     UNAVAILABLE: "the database cannot be reached",
@@ -53,6 +54,7 @@ _CODES: tuple[tuple[type[QueuedError], int], ...] = (
     (DatabaseUnavailable, UNAVAILABLE),
     (UnknownId, UNKNOWN),
     (NotAllowed, REFUSED),
+    (QueryError, USAGE),
 )
 
 

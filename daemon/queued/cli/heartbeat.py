@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from queued.cli import exits
 from queued.cli.database import target
 from queued.cli.jobs import positive
+from queued.cli.listing import Listing, show
 from queued.cli.moments import length
 from queued.cli.options import Subparsers, add_command, subcommands
-from queued.cli.output import moment, one_line, say, say_json, span, table
+from queued.cli.output import moment, one_line, say, say_json, span
 
 if TYPE_CHECKING:
     from queued.storage.heartbeats import Beat
@@ -29,9 +30,9 @@ def add(commands: Subparsers, common: argparse.ArgumentParser) -> None:
     )
     verbs = subcommands(noun, "verb")
     add_command(verbs, "latest", latest, "print the newest heartbeat", [common])
-    listing = add_command(verbs, "recent", recent, "list the newest heartbeats", [common])
+    listing = add_command(verbs, "recent", recent, "list the newest heartbeats", [common], lists=True, watched=True)
     listing.add_argument("--limit", metavar="N", type=positive, default=RECENT, help="how many (default %(default)s)")
-    add_command(verbs, "by-host", by_host, "list the newest heartbeat of each host", [common])
+    add_command(verbs, "by-host", by_host, "list the newest heartbeat of each host", [common], lists=True)
     verifying = add_command(
         verbs, "verify", verify, "say by the exit status whether there was a heartbeat lately", [common]
     )
@@ -53,17 +54,18 @@ def latest(arguments: argparse.Namespace) -> int:
 def recent(arguments: argparse.Namespace) -> int:
     """Print the newest ones."""
     beats = _recent(arguments, arguments.limit)
-    if arguments.json:
-        say_json({"heartbeats": [_json(beat) for beat in beats]})
-    elif beats:
-        rows = [
+    listing = Listing(
+        key="heartbeats",
+        headers=("TIME", "AGE", "HOST", "ENVIRONMENT", "MESSAGE"),
+        rows=[
             (moment(beat.beaten_at), f"{span(beat.age)} ago", beat.hostname, beat.environment, beat.message)
             for beat in beats
-        ]
-        say(table(("TIME", "AGE", "HOST", "ENVIRONMENT", "MESSAGE"), rows))
-    else:
-        say(NONE)
-    return exits.OK
+        ],
+        records=[_json(beat) for beat in beats],
+        names=[beat.hostname for beat in beats],
+        empty=NONE,
+    )
+    return show(arguments, listing)
 
 
 def by_host(arguments: argparse.Namespace) -> int:
@@ -72,8 +74,15 @@ def by_host(arguments: argparse.Namespace) -> int:
 
     with target(arguments) as database, database.store.reading() as session:
         hosts = heartbeats.by_host(session)
-    if arguments.json:
-        told = [
+    listing = Listing(
+        key="hosts",
+        headers=("HOST", "ENVIRONMENT", "NEWEST", "AGE", "KEPT"),
+        rows=[
+            (host.hostname, host.environment, moment(host.beaten_at), f"{span(host.age)} ago", host.count)
+            for host in hosts
+        ],
+        right=("KEPT",),
+        records=[
             {
                 "hostname": host.hostname,
                 "environment": host.environment,
@@ -82,17 +91,11 @@ def by_host(arguments: argparse.Namespace) -> int:
                 "count": host.count,
             }
             for host in hosts
-        ]
-        say_json({"hosts": told})
-    elif hosts:
-        rows = [
-            (host.hostname, host.environment, moment(host.beaten_at), f"{span(host.age)} ago", host.count)
-            for host in hosts
-        ]
-        say(table(("HOST", "ENVIRONMENT", "NEWEST", "AGE", "KEPT"), rows, right=("KEPT",)))
-    else:
-        say(NONE)
-    return exits.OK
+        ],
+        names=[host.hostname for host in hosts],
+        empty=NONE,
+    )
+    return show(arguments, listing)
 
 
 def verify(arguments: argparse.Namespace) -> int:

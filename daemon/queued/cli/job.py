@@ -9,9 +9,9 @@ from typing import Any
 
 from queued.cli import exits
 from queued.cli.arguments import call, shown
-from queued.cli.backtraces import folded
 from queued.cli.database import target
 from queued.cli.output import moment, one_line, printable, relative, say, say_json, span, style, table
+from queued.domain.backtraces import folded
 from queued.domain.insights import JobDetail, LimitInfo, Progress, Steps, UniqueInfo
 
 COLOURS = {

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from queued.cli import exits
 from queued.cli.database import target
 from queued.cli.jobs import LIMIT, positive
+from queued.cli.listing import Listing, show
 from queued.cli.options import Subparsers, add_command, subcommands
-from queued.cli.output import say, say_json, table, warn
 
 
 def add(commands: Subparsers, common: argparse.ArgumentParser) -> None:
@@ -17,7 +16,9 @@ def add(commands: Subparsers, common: argparse.ArgumentParser) -> None:
         "locks", help="list the keys of concurrency limits", description="List the keys of concurrency limits."
     )
     verbs = subcommands(noun, "verb")
-    listing = add_command(verbs, "list", list_locks, "list keys, who holds each, and how many wait", [common])
+    listing = add_command(
+        verbs, "list", list_locks, "list keys, who holds each, and how many wait", [common], lists=True, watched=True
+    )
     listing.add_argument("--limit", metavar="N", type=positive, default=LIMIT, help="how many (default %(default)s)")
     listing.add_argument("--after", metavar="KEY", default="", help="only keys behind this one: the next page")
 
@@ -30,8 +31,20 @@ def list_locks(arguments: argparse.Namespace) -> int:
         found = insights.locks(session, arguments.limit + 1, arguments.after)
     shown = found[: arguments.limit]
     following = shown[-1].key if len(found) > len(shown) else None
-    if arguments.json:
-        keys = [
+    listing = Listing(
+        key="locks",
+        headers=("KEY", "HELD", "BLOCKED", "HOLDERS"),
+        rows=[
+            (
+                lock.key,
+                f"{lock.held} of {lock.capacity}",
+                lock.blocked,
+                ", ".join(map(str, lock.holders)) + (", …" if lock.held > len(lock.holders) else ""),
+            )
+            for lock in shown
+        ],
+        right=("HELD", "BLOCKED"),
+        records=[
             {
                 "key": lock.key,
                 "to": lock.capacity,
@@ -40,22 +53,11 @@ def list_locks(arguments: argparse.Namespace) -> int:
                 "blocked": lock.blocked.value,
             }
             for lock in shown
-        ]
-        say_json({"locks": keys, "next_after": following})
-        return exits.OK
-    if shown:
-        rows = [
-            (
-                lock.key,
-                f"{lock.held} of {lock.capacity}",
-                lock.blocked,
-                ", ".join(map(str, lock.holders)) + (", …" if lock.held > len(lock.holders) else ""),
-            )
-            for lock in shown
-        ]
-        say(table(("KEY", "HELD", "BLOCKED", "HOLDERS"), rows, right=("HELD", "BLOCKED")))
-    if following is not None:
-        warn(f"{len(shown)} listed; more: --after {following!r}")
-    elif not shown:
-        warn("no limit is in use")
-    return exits.OK
+        ],
+        names=[lock.key for lock in shown],
+        around={"next_after": following},
+        footer=f"{len(shown)} listed; more: --after {following!r}"
+        if following is not None
+        else ("" if shown else "no limit is in use"),
+    )
+    return show(arguments, listing)

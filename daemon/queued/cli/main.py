@@ -10,12 +10,26 @@ from typing import NoReturn
 
 from queued import __version__
 from queued.cli import exits
-from queued.cli.options import COMMON_DEFAULTS, Parser, configuration_options, database_options, subcommands
+from queued.cli.options import (
+    COMMON_DEFAULTS,
+    Parser,
+    configuration_options,
+    database_options,
+    settle_output,
+    subcommands,
+)
 from queued.cli.output import flush, prepare, printable, warn
 from queued.domain.errors import ConfigurationError, QueuedError
 
 #: The commands of `queued`; `python -m queued` gives every other word to `queuectl`.
 DAEMON_COMMANDS = ("start", "check", "migrate")
+
+
+#: The commands of `queuectl` in the order of its help; each is a module beside this one.
+COMMANDS: tuple[str, ...] = (
+    *("status", "top", "doctor", "jobs", "errors", "queues", "locks", "batches", "recurring", "processes", "heartbeat"),
+    *("stats", "audit", "metrics", "db", "config", "completion"),
+)
 
 
 def queued(argv: Sequence[str] | None = None) -> int:
@@ -37,7 +51,8 @@ def queued(argv: Sequence[str] | None = None) -> int:
 
 def queuectl(argv: Sequence[str] | None = None) -> int:
     """Run `queuectl`; the exit code. Usage errors and --help leave by SystemExit."""
-    return _run("queuectl", queuectl_parser, argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    return _run("queuectl", lambda: queuectl_parser(words[0] if words else None), words)
 
 
 def module(argv: Sequence[str] | None = None) -> int:
@@ -75,17 +90,17 @@ def queued_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def queuectl_parser() -> argparse.ArgumentParser:
-    """The command line of `queuectl`."""
-    from queued.cli import batches, heartbeat, jobs, locks, metrics, processes, queues, recurring, status
+def queuectl_parser(word: str | None = None) -> argparse.ArgumentParser:
+    """The command line of `queuectl`; of only one of its commands, if `word` is one: the modules of the others are not loaded."""
+    from importlib import import_module
 
     common = database_options()
     parser = _program(
         "queuectl", "Look at background jobs and act on them, whether or not a daemon runs.", database_options()
     )
     commands = subcommands(parser)
-    for noun in (status, jobs, queues, locks, batches, recurring, processes, heartbeat, metrics):
-        noun.add(commands, common)
+    for noun in (word,) if word in COMMANDS else COMMANDS:
+        import_module(f"queued.cli.{noun}").add(commands, common)
     return parser
 
 
@@ -107,6 +122,14 @@ def _run(program: str, parser: Callable[[], argparse.ArgumentParser], argv: Sequ
     prepare()
     try:
         arguments = parser().parse_args(argv)
+        fault = settle_output(arguments)
+        if fault:
+            warn(f"{program}: {fault}")
+            return exits.USAGE
+        if arguments.watch is not None:
+            from queued.cli.watch import watch
+
+            return watch(arguments, program)
         status: int = arguments.run(arguments)
         flush()
         return status

@@ -56,10 +56,16 @@ def warn(text: str, priority: int = 3) -> None:
 
 def say_json(value: Any) -> None:
     """A document of JSON on standard output. Moments are ISO 8601 in UTC."""
-    say(json.dumps(value, indent=2, ensure_ascii=False, default=_jsonable))
+    say(json.dumps(value, indent=2, ensure_ascii=False, default=jsonable))
 
 
-def _jsonable(value: Any) -> Any:
+def say_line(value: Any) -> None:
+    """One value as JSON on one line."""
+    say(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=jsonable))
+
+
+def jsonable(value: Any) -> Any:
+    """What JSON has no form for, as text. Raises TypeError."""
     if isinstance(value, datetime):
         return value.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
     raise TypeError(f"{type(value).__name__} has no JSON form")
@@ -95,14 +101,20 @@ def one_line(text: str, width: int = 0) -> str:
     return flat if width <= 0 or len(flat) <= width else flat[: max(1, width - 1)] + "…"
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[str] = ()) -> str:
+def table(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    right: Sequence[str] = (),
+    legend: bool = True,
+    cut: bool = True,
+) -> str:
     """Aligned columns under bold headers. Columns named in `right` hold numbers.
 
-    On a terminal the last column is cut to fit; elsewhere nothing is.
+    On a terminal the last column is cut to fit, if `cut`; elsewhere nothing is.
     """
     cells = [[one_line(str(cell)) if cell is not None else "-" for cell in row] for row in rows]
-    widths = [max([len(header), *(len(row[i]) for row in cells)]) for i, header in enumerate(headers)]
-    if sys.stdout.isatty():
+    widths = [max([len(header) if legend else 0, *(len(row[i]) for row in cells)]) for i, header in enumerate(headers)]
+    if cut and sys.stdout.isatty():
         room = os.get_terminal_size(sys.stdout.fileno()).columns - sum(widths[:-1]) - 2 * (len(headers) - 1)
         for row in cells:
             row[-1] = one_line(row[-1], max(room, len(headers[-1])))
@@ -114,7 +126,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]], right: Seque
         )
         return "  ".join(shown).rstrip()
 
-    return "\n".join([style(line(headers), "bold"), *map(line, cells)])
+    return "\n".join([*([style(line(headers), "bold")] if legend else []), *map(line, cells)])
 
 
 def moment(value: datetime | None) -> str:

@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from queued.cli import exits
 from queued.cli.database import target
+from queued.cli.listing import Listing, show
 from queued.cli.options import Subparsers, add_command
-from queued.cli.output import one_line, say, say_json, span, style, table
+from queued.cli.output import moment, one_line, say, span, style
 from queued.domain.insights import ProcessInfo
 
 #: Metadata that processes keep for each other and not for people; --json has it.
@@ -18,7 +18,9 @@ UNSAID = frozenset({"slots"})
 
 def add(commands: Subparsers, common: argparse.ArgumentParser) -> None:
     """Add the command to its program."""
-    add_command(commands, "processes", processes, "list supervisors and their children", [common])
+    add_command(
+        commands, "processes", processes, "list supervisors and their children", [common], lists=True, watched=True
+    )
 
 
 def processes(arguments: argparse.Namespace) -> int:
@@ -27,31 +29,35 @@ def processes(arguments: argparse.Namespace) -> int:
 
     with target(arguments) as database, database.store.reading() as session:
         known = insights.processes(session, database.threshold)
-    if arguments.json:
-        say_json({"processes": [process_json(process) for process in known]})
-        return exits.OK
-    if not known:
-        say("no process is registered: the daemon does not run, or uses another database")
-        return exits.OK
-    headers = ("PROCESS", "KIND", "PID", "HOST", "HEARTBEAT", "STATE", "DETAILS")
-    rows = [
-        (
-            prefix + process.name,
-            process.kind,
-            process.pid,
-            process.hostname,
-            f"{span(process.heartbeat_age)} ago",
-            "alive" if process.alive else "DEAD",
-            details(process),
-        )
-        for prefix, process in tree(known)
-    ]
-    say(table(headers, rows, right=("PID",)))
-    for process in known:
-        state, error = process.application or ("", None)
-        if state and error:
-            say(f"{style('✗', 'red')} application of {process.name}: {state}: {one_line(error)}")
-    return exits.OK
+    listing = Listing(
+        key="processes",
+        headers=("PROCESS", "KIND", "PID", "HOST", "HEARTBEAT", "STATE", "DETAILS"),
+        rows=[
+            (
+                prefix + process.name,
+                process.kind,
+                process.pid,
+                process.hostname,
+                f"{span(process.heartbeat_age)} ago",
+                "alive" if process.alive else "DEAD",
+                details(process),
+            )
+            for prefix, process in tree(known)
+        ],
+        right=("PID",),
+        wide=("STARTED", "LAST HEARTBEAT"),
+        wide_rows=[(moment(process.started_at), moment(process.last_heartbeat_at)) for _, process in tree(known)],
+        records=[process_json(process) for process in known],
+        names=[process.name for process in known],
+        empty="no process is registered: the daemon does not run, or uses another database",
+    )
+    status = show(arguments, listing)
+    if arguments.output in {None, "table", "wide"}:
+        for process in known:
+            state, error = process.application or ("", None)
+            if state and error:
+                say(f"{style('✗', 'red')} application of {process.name}: {state}: {one_line(error)}")
+    return status
 
 
 def tree(known: Sequence[ProcessInfo]) -> Iterator[tuple[str, ProcessInfo]]:

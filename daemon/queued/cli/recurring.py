@@ -11,6 +11,8 @@ from queued.cli import exits
 from queued.cli.arguments import call
 from queued.cli.database import target
 from queued.cli.jobs import positive
+from queued.cli.listing import Listing
+from queued.cli.listing import show as show_list
 from queued.cli.moments import length
 from queued.cli.options import Subparsers, add_command, subcommands
 from queued.cli.output import moment, one_line, printable, relative, say, say_json, style, table
@@ -31,7 +33,9 @@ def add(commands: Subparsers, common: argparse.ArgumentParser) -> None:
         "recurring", help="list, run and change recurring tasks", description="List, run and change recurring tasks."
     )
     verbs = subcommands(noun, "verb")
-    add_command(verbs, "list", list_tasks, "list the tasks with their next and last runs", [common])
+    add_command(
+        verbs, "list", list_tasks, "list the tasks with their next and last runs", [common], lists=True, watched=True
+    )
     showing = add_command(verbs, "show", show, "show everything about one task", [common])
     showing.add_argument("key", metavar="KEY", help="the task's key")
     showing.add_argument(
@@ -77,11 +81,10 @@ def list_tasks(arguments: argparse.Namespace) -> int:
     with target(arguments) as database, database.store.reading() as session:
         now = insights.now(session)
         tasks = recurring.listed(session)
-    if arguments.json:
-        say_json({"now": now, "tasks": [task_json(listed.task, listed.attending, listed.last) for listed in tasks]})
-    elif tasks:
-        headers = ("KEY", "SCHEDULE", "NEXT", "LAST", "OUTCOME", "RUNS")
-        rows = [
+    listing = Listing(
+        key="tasks",
+        headers=("KEY", "SCHEDULE", "NEXT", "LAST", "OUTCOME", "RUNS"),
+        rows=[
             (
                 listed.task.key,
                 listed.task.settings.schedule,
@@ -91,11 +94,22 @@ def list_tasks(arguments: argparse.Namespace) -> int:
                 call(listed.task.settings.class_name, listed.task.settings.arguments),
             )
             for listed in tasks
-        ]
-        say(table(headers, rows))
-    else:
-        say("there is no recurring task; write recurring.yml, or: queuectl recurring schedule")
-    return exits.OK
+        ],
+        wide=("NEXT RUN", "LAST RUN", "SOURCE"),
+        wide_rows=[
+            (
+                moment(listed.task.next_run_at),
+                moment(listed.last.run_at if listed.last else None),
+                listed.task.source,
+            )
+            for listed in tasks
+        ],
+        records=[task_json(listed.task, listed.attending, listed.last) for listed in tasks],
+        names=[listed.task.key for listed in tasks],
+        around={"now": now},
+        empty="there is no recurring task; write recurring.yml, or: queuectl recurring schedule",
+    )
+    return show_list(arguments, listing)
 
 
 def state(task: RecurringTask, attending: int, now: datetime) -> str:
@@ -183,21 +197,21 @@ def run_now(arguments: argparse.Namespace) -> int:
         recurring.ask(session, key)
         return True
 
-    return _each(arguments, ask, "asked for; a scheduler starts it within seconds", "")
+    return _each(arguments, "run", ask, "asked for; a scheduler starts it within seconds", "")
 
 
 def pause(arguments: argparse.Namespace) -> int:
     """Pause each task."""
     from queued.storage import recurring
 
-    return _each(arguments, recurring.pause, "paused", "was already paused")
+    return _each(arguments, "pause", recurring.pause, "paused", "was already paused")
 
 
 def resume(arguments: argparse.Namespace) -> int:
     """Resume each task."""
     from queued.storage import recurring
 
-    return _each(arguments, recurring.resume, "resumed", "was not paused")
+    return _each(arguments, "resume", recurring.resume, "resumed", "was not paused")
 
 
 def unschedule(arguments: argparse.Namespace) -> int:
@@ -208,15 +222,20 @@ def unschedule(arguments: argparse.Namespace) -> int:
         recurring.unschedule(session, key)
         return True
 
-    return _each(arguments, forget, "forgotten; the jobs that it has enqueued stay", "")
+    return _each(arguments, "unschedule", forget, "forgotten; the jobs that it has enqueued stay", "")
 
 
-def _each(arguments: argparse.Namespace, act: Any, done: str, not_done: str) -> int:
+def _each(arguments: argparse.Namespace, verb: str, act: Any, done: str, not_done: str) -> int:
     """Act on every key in one transaction: all, or none when one of them cannot be."""
+    from queued.cli.who import operator
+    from queued.storage.audit import Record
+
     keys = list(dict.fromkeys(arguments.keys))
     with target(arguments) as database:
         with database.store.transaction() as session:
             changed = {key: act(session, key) for key in keys}
+            touched = [key for key in keys if changed[key]]
+            Record(operator(), f"recurring {verb}", " ".join(touched)).note(session, len(touched))
         for key in keys:
             database.store.control(f"recurring {key}")
     if arguments.json:
@@ -229,8 +248,10 @@ def _each(arguments: argparse.Namespace, act: Any, done: str, not_done: str) -> 
 
 def schedule(arguments: argparse.Namespace) -> int:
     """Store a dynamic task."""
+    from queued.cli.who import operator
     from queued.domain.recurring import call_of, define
     from queued.storage import recurring
+    from queued.storage.audit import Record
 
     try:
         args = None if arguments.args is None else call_of(json.loads(arguments.args))
@@ -255,6 +276,7 @@ def schedule(arguments: argparse.Namespace) -> int:
     with target(arguments) as database:
         with database.store.transaction() as session:
             added = recurring.save(session, task)
+            Record(operator(), "recurring schedule", f"{task.key} {task.schedule}").note(session, 1)
         database.store.control(f"recurring {task.key}")
     if arguments.json:
         say_json({"tasks": [{"key": task.key, "changed": True, "added": added}]})

@@ -16,7 +16,12 @@ from queued.domain.insights import Finding, Overview, QueueInfo, diagnose
 def add(commands: Subparsers, common: argparse.ArgumentParser) -> None:
     """Add the command to its program."""
     shown = add_command(
-        commands, "status", status, "show the health of the whole; exit with 3 when jobs cannot run", [common]
+        commands,
+        "status",
+        status,
+        "show the health of the whole; exit with 3 when jobs cannot run",
+        [common],
+        watched=True,
     )
     shown.add_argument(
         "--check", action="store_true", help="only say whether all is well and why not, as /health does: for monitoring"
@@ -96,21 +101,9 @@ def screen(overview: Overview, findings: Sequence[Finding], healthy: bool, where
 
 def queue_table(queues: Sequence[QueueInfo]) -> str:
     """The table of queues, as `queuectl queues list` shows it too."""
-    headers = ("QUEUE", "READY", "OLDEST", "SCHEDULED", "BLOCKED", "RUNNING", "FAILED", "WORKERS", "STATE")
-    rows = [
-        (
-            queue.name,
-            queue.ready,
-            span(queue.latency),
-            queue.scheduled,
-            queue.blocked,
-            queue.running,
-            queue.failed,
-            queue.workers,
-            f"paused since {moment(queue.paused_at)}" if queue.paused_at is not None else "open",
-        )
-        for queue in queues
-    ]
+    from queued.cli.queues import queue_rows
+
+    headers, rows = queue_rows(queues)
     return table(headers, rows, right=headers[1:-1])
 
 

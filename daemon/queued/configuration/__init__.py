@@ -7,8 +7,25 @@ is really read.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from queued.configuration.addresses import masked
-from queued.configuration.loading import Loaded, Monitoring, database_from_file, find, load, monitoring_from_file
-from queued.configuration.rendering import render
+
+if TYPE_CHECKING:
+    from queued.configuration.loading import Loaded, Monitoring, database_from_file, find, load, monitoring_from_file
+    from queued.configuration.rendering import render
 
 __all__ = ["Loaded", "Monitoring", "database_from_file", "find", "load", "masked", "monitoring_from_file", "render"]
+
+
+def __getattr__(name: str) -> Any:
+    """The rest is loaded when it is asked for: whoever is given an address reads no file, and schedules are dear to import."""
+    if name == "render":
+        from queued.configuration import rendering
+
+        return rendering.render
+    if name in __all__:
+        from queued.configuration import loading
+
+        return getattr(loading, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

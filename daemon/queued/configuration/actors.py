@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
-from queued.configuration import recurring
 from queued.configuration.reading import BROKEN, Reader, Tree
 from queued.domain.settings import (
     ACTORS,
@@ -92,6 +91,8 @@ def _set(reader: Reader, tree: Tree, path: str) -> Actors:
     tasks: list[RecurringTaskSettings] = []
     for index, item in enumerate([] if dispatchers is BROKEN else dispatchers):
         if "recurring_tasks" in item:
+            from queued.configuration import recurring  # dear to import, and an old way to write tasks
+
             place = f"{path}dispatchers[{index}].recurring_tasks"
             tasks += recurring.from_setting(reader, item["recurring_tasks"], place, zone)
     named: set[object] = set()

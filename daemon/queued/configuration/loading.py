@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from queued.configuration import recurring as recurring_tasks
 from queued.configuration.actors import Actors, actors, build
 from queued.configuration.addresses import absolute, is_sqlite, mistaken, url_fault
 from queued.configuration.application import application, runnable
@@ -20,7 +19,6 @@ from queued.configuration.values import FALSE, TRUE, shown, text_fault
 from queued.domain.errors import ConfigurationError
 from queued.domain.insights import ALIVE_THRESHOLD
 from queued.domain.jobs import SHELL
-from queued.domain.recurring import CHORES
 from queued.domain.settings import (
     BY_PATH,
     DatabaseSettings,
@@ -59,6 +57,8 @@ class Loaded:
     warnings: tuple[str, ...] = ()
     #: Where the job of each recurring task is named: FILE:LINE: PATH, by its key.
     places: Mapping[str, str] = field(default_factory=dict)
+    #: The line of the file on which each setting stands, by its path: `workers[0].threads`.
+    lines: Mapping[str, int] = field(default_factory=dict)
 
 
 def load(
@@ -109,11 +109,15 @@ def load(
         _warn_of_jobs(settings, notes)
     if problems:
         raise ConfigurationError(problems)
-    return Loaded(settings, tuple(dict.fromkeys(notes.warnings)), notes.places)
+    return Loaded(settings, tuple(dict.fromkeys(notes.warnings)), notes.places, dict(reader.lines))
 
 
 def _warn_of_jobs(settings: Settings, notes: Notes) -> None:
     """Say which tasks this host cannot run itself: without an application it runs programs alone."""
+    if not settings.recurring:
+        return  # schedules are dear to import
+    from queued.domain.recurring import CHORES
+
     for task in settings.recurring:
         if task.class_name != SHELL and task.class_name not in CHORES:
             notes.warnings.append(
@@ -129,6 +133,8 @@ def _for_scheduler(settings: Settings, notes: Notes) -> Settings:
         return settings
     if os.path.isdir(app.path) and (runnable(app.python) or shutil.which(app.python)):
         return settings
+    from queued.domain.recurring import CHORES
+
     if any(task.class_name not in CHORES for task in settings.recurring):
         notes.warn(
             0,
@@ -143,6 +149,8 @@ def _with_tasks(
     settings: Settings, path: str, environ: Mapping[str, str], notes: Notes, wanted: bool
 ) -> tuple[Settings, list[str]]:
     """The settings with the tasks of recurring.yml, if they are wanted here, and the file's problems. Its warnings are noted."""
+    from queued.configuration import recurring as recurring_tasks
+
     zone = (settings.scheduler or SchedulerSettings()).timezone
     try:
         tasks, found = recurring_tasks.from_file(path, settings.environment, environ, zone)

@@ -70,7 +70,7 @@ def _given(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: value
         for key, value in values.items()
-        if value is not None or key in ("finished", "discarded", "cancelled", "failed")
+        if value is not None or key in ("finished", "discarded", "cancelled", "failed", "audit")
     }
 
 

@@ -8,8 +8,6 @@ from difflib import get_close_matches
 from queued.configuration.addresses import url_fault
 from queued.configuration.document import Scalar
 from queued.domain.endpoints import parse as endpoint
-from queued.domain.schedule.errors import ScheduleError
-from queued.domain.schedule.zones import find_zone
 from queued.domain.settings import Setting
 
 TRUE = frozenset({"true", "yes", "on"})
@@ -119,6 +117,10 @@ def duration(written: str) -> float:
 
 def zone(scalar: Scalar) -> str:
     """The name of a time zone, or an offset such as +02:00."""
+    # Imported here: schedules cost more than the rest of a plain command's start, and most files name no zone.
+    from queued.domain.schedule.errors import ScheduleError
+    from queued.domain.schedule.zones import find_zone
+
     try:
         find_zone(scalar.text.strip())
     except ScheduleError as error:

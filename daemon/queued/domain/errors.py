@@ -13,6 +13,7 @@
     ├── UnknownJob              no job of that name is registered in the application
     ├── UnknownId               no job, queue or process of that id or name
     ├── NotAllowed              the job's state does not allow the action
+    ├── QueryError              a query means nothing; says what was probably meant
     ├── JobFailed               what ends an attempt
     │   ├── JobCrashed            the process that ran the job died
     │   └── JobTimedOut           the job ran longer than its `timeout`
@@ -89,6 +90,10 @@ class UnknownId(QueuedError):
 
 class NotAllowed(QueuedError):
     """The state of the job does not allow what was asked."""
+
+
+class QueryError(QueuedError):
+    """A text is no query: which word of it, why, and what was probably meant."""
 
 
 class JobFailed(QueuedError):

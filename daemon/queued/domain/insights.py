@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from fnmatch import fnmatchcase
 from shlex import quote
 from typing import Any, Literal
 
@@ -44,24 +43,6 @@ class Count:
         """The number with its noun: "1 job", "100000+ failed jobs"."""
         adjective = f"{which} " if which else ""
         return f"{self} {adjective}{'job' if self.value == 1 and not self.capped else 'jobs'}"
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """Which jobs are meant. Empty fields match all; `class_name` and `queue` may hold `*` and `?`."""
-
-    state: State | None = None
-    queue: str | None = None
-    class_name: str | None = None
-    since: datetime | None = None
-    before: int | None = None
-
-    def match(self, job: JobSummary) -> bool:
-        return (
-            (self.queue is None or fnmatchcase(job.queue, self.queue))
-            and (self.class_name is None or fnmatchcase(job.class_name, self.class_name))
-            and (self.since is None or (job.state_at is not None and job.state_at >= self.since))
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +88,17 @@ class JobSummary:
 
 @dataclass(frozen=True, slots=True)
 class JobPage:
-    """A list of jobs, newest first. `more` says that others match.
+    """A list of jobs. `more` says that others match; `following` is the place where the next page begins.
 
-    `searched_to` is set when the search ended before the table did: go on with `before=searched_to`. `window_only` says that
-    there are more ready jobs than the `COUNT_CAP` that were looked at.
+    `searched_to` is the id where the search stopped before the table did: others may match. `window` is how many ready jobs
+    were looked at, those that would be claimed first, when there are more.
     """
 
     jobs: tuple[JobSummary, ...]
     more: bool = False
     searched_to: int | None = None
-    window_only: bool = False
+    window: int | None = None
+    following: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,7 +339,7 @@ def diagnose(overview: Overview) -> list[Finding]:
             text = f"queue {queue.name} holds {queue.ready.of_jobs('ready')} and no living worker serves it"
             found.append(Finding("problem", text, "add it to a worker's queues: in queue.yml"))
     if overview.failed.value:
-        found.append(Finding("warning", overview.failed.of_jobs("failed"), "queuectl jobs list --state failed"))
+        found.append(Finding("warning", overview.failed.of_jobs("failed"), "queuectl errors"))
     return sorted(found, key=lambda finding: finding.severity != "problem")
 
 

@@ -105,6 +105,8 @@ class RetentionSettings:
     discarded: float | None = DAY
     cancelled: float | None = DAY
     failed: float | None = None
+    #: The record of operators' actions.
+    audit: float | None = 90 * DAY
     batch_size: int = 500
 
 
@@ -543,6 +545,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("retention.discarded", "retention", DAY, "Jobs that were discarded.", default_text="1 day"),
     Setting("retention.cancelled", "retention", DAY, "Jobs that were cancelled.", default_text="1 day"),
     Setting("retention.failed", "retention", None, "Jobs that failed for good.", default_text="never"),
+    Setting("retention.audit", "retention", 90 * DAY, "The record of what operators did.", default_text="90 days"),
     Setting(
         "retention.batch_size",
         "integer",

@@ -1,4 +1,4 @@
-"""Which names the application has jobs for: it is loaded for the question alone, and ended with the answer."""
+"""What the application says of jobs: it is loaded for the question alone, and ended with the answer."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import select
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
+from queued.domain.jobs import NewJob, Stored
 from queued.domain.settings import AppSettings
 from queued.processes.application import ApplicationError, ForkServer
 from queued.processes.applications import in_one_line
 from queued.processes.inquiry import Inquiry
+from queued.processes.worker import new_job
 
 
 def unknown_jobs(app: AppSettings, names: Sequence[str], patience: float) -> dict[str, str]:
@@ -21,7 +24,7 @@ def unknown_jobs(app: AppSettings, names: Sequence[str], patience: float) -> dic
     Raises ApplicationError when the application cannot be asked in that time.
     """
     deadline = time.monotonic() + patience
-    with _loaded(app, deadline, patience) as path:
+    with loaded(app, deadline, patience) as path:
         try:
             inquiry = Inquiry(path, {"t": "find", "names": list(names)}, "application")
         except OSError as error:
@@ -38,8 +41,44 @@ def unknown_jobs(app: AppSettings, names: Sequence[str], patience: float) -> dic
             inquiry.close()
 
 
+def enqueue(
+    app: AppSettings, question: Mapping[str, Any], store: Callable[[Sequence[NewJob], bool], Stored], patience: float
+) -> None:
+    """Have the application enqueue a job as its own code would, with limits, keys and callbacks.
+
+    `store` stores what it makes of it, and whatever else its callbacks enqueue: it is told whether this is the job asked for.
+    `question` has `class`, `args` (JSON text), `queue` and `priority`. The process that answers has ended when this returns, so all
+    callbacks have run. Raises ApplicationError when the application cannot be asked, or makes no job of it.
+    """
+    deadline = time.monotonic() + patience
+    with loaded(app, deadline, patience) as path:
+        try:
+            inquiry = Inquiry(path, {"t": "run", **question}, "application")
+        except OSError as error:
+            raise ApplicationError(f"its fork server cannot be reached: {error.strerror or error}") from None
+        try:
+            while inquiry.end is None:
+                for frame in inquiry.turn():
+                    if frame["t"] == "unbound":
+                        raise ApplicationError(frame["message"])
+                    if frame["t"] == "enqueue" and frame.get("batches"):
+                        inquiry.send(
+                            {"t": "refused", "message": "a callback opens no batch where an operator enqueues"}
+                        )
+                    elif frame["t"] in {"bound", "enqueue"}:
+                        jobs = [frame["job"]] if frame["t"] == "bound" else frame["jobs"]
+                        stored = store([new_job(job) for job in jobs], frame["t"] == "bound")
+                        notes = [list(note) for note in stored.notes.items()]
+                        inquiry.send({"t": "stored", "ids": stored.ids, "notes": notes})
+                _rest(inquiry.descriptors(), deadline, patience)
+            if inquiry.end:
+                raise ApplicationError(inquiry.end)
+        finally:
+            inquiry.close()
+
+
 @contextmanager
-def _loaded(app: AppSettings, deadline: float, patience: float) -> Iterator[str]:
+def loaded(app: AppSettings, deadline: float, patience: float) -> Iterator[str]:
     """The path of the socket of a fork server that has loaded the application. It ends with the block."""
     directory = tempfile.mkdtemp(prefix="queued-check-")
     server = ForkServer(app, directory, 1)

@@ -1,13 +1,11 @@
-"""What an operator reads: lists, one job, queues, processes, and the overview.
+"""What an operator reads: one job, queues, processes, and the overview. Lists of jobs are found by `queued.storage.search`.
 
-No read here grows with the number of stored jobs: counts stop at a cap, lists go backwards by id in pages, and a filter
-that the database has no index for looks at a bounded number of rows and says where it stopped.
+No read here grows with the number of stored jobs: counts stop at a cap.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -18,11 +16,8 @@ from queued.domain.insights import (
     COUNT_CAP,
     Attempt,
     Count,
-    Filters,
     Interruptions,
     JobDetail,
-    JobPage,
-    JobSummary,
     LimitInfo,
     Lock,
     Overview,
@@ -34,33 +29,18 @@ from queued.domain.insights import (
     UniqueInfo,
     serves,
 )
-from queued.domain.jobs import Failure, State, parse_options
+from queued.domain.jobs import Failure, parse_options
 from queued.domain.service import Backlog
 from queued.storage.session import Row, Session
 
-#: Rows that one filtered list looks at before it stops and says how to go on.
-SEARCH_WINDOW = 100_000
 #: Lanes (queue and priority) looked at for the oldest ready job.
 LANES = 1_000
-#: Above every id; both databases count ids in signed 64 bits.
-NO_ID = 2**63 - 1
 #: The most ready jobs that a status line counts: 1 ms on either database.
 BACKLOG_CAP = 10_000
 #: Holders of a key that are named.
 FEW = 5
 #: Ready jobs of each queue that are counted whatever the budget.
 FAIR_SHARE = 1_000
-#: Rows fetched at a time where every row must be looked at.
-PAGE = 1_000
-
-#: The columns that say when a job came into its state, the best first.
-MOMENTS: dict[str, tuple[str, ...]] = {
-    "ready": ("ready_at", "run_at", "enqueued_at"),
-    "scheduled": ("due_at",),
-    "blocked": ("blocked_at",),
-    "running": ("started_at", "claimed_at"),
-    "failed": ("failed_at",),
-}
 
 
 def now(session: Session) -> datetime:
@@ -76,104 +56,7 @@ def schema(session: Session) -> str:
     return str(rows[-1]["name"]) if rows else "none"
 
 
-# jobs
-
-
-def search(session: Session, filters: Filters, limit: int, window: int = SEARCH_WINDOW) -> JobPage:
-    """Up to `limit` jobs that match, newest first.
-
-    Looks at no more than `window` rows; when they end before the table does, `searched_to` says where to go on. Of
-    ready jobs only the next `COUNT_CAP` to be claimed are looked at.
-    """
-    found: list[JobSummary] = []
-    ready = filters.state == "ready"
-    looked = 0
-    for job in _walk(session, filters, limit + 1):
-        looked += 1
-        if _in_state(job, filters) and filters.match(job):
-            if len(found) == limit:
-                return JobPage(tuple(found), more=True)
-            found.append(job)
-        if looked >= window and not ready:
-            return JobPage(tuple(found), searched_to=job.id)
-    return JobPage(tuple(found), window_only=ready and looked >= COUNT_CAP)
-
-
-def matching(session: Session, filters: Filters) -> list[int]:
-    """The ids of all jobs that match, however many; of ready jobs the next `COUNT_CAP` to be claimed."""
-    return [job.id for job in _walk(session, filters, PAGE) if _in_state(job, filters) and filters.match(job)]
-
-
-def _in_state(job: JobSummary, filters: Filters) -> bool:
-    return filters.state is None or job.state == filters.state
-
-
-def _walk(session: Session, filters: Filters, wanted: int) -> Iterator[JobSummary]:
-    """Every job in the table that the filters' state names, newest first, fetched in pages."""
-    name, params = _source(filters)
-    by_hand = (filters.class_name, filters.since, None if "queue" in params else filters.queue)
-    exact = by_hand == (None, None, None) and filters.state not in {"finished", "discarded", "cancelled"}
-    page = min(wanted, PAGE) if exact else PAGE
-    if filters.state == "ready" and page == PAGE:
-        # Every page of ready jobs is cut from the window anew, so all of it is taken at once.
-        page = COUNT_CAP + 1
-    before = filters.before if filters.before is not None else NO_ID
-    while True:
-        rows = session.all(name, before=before, page=page, **params)
-        if filters.state is None:
-            _complete(session, rows)
-        yield from map(_summary, rows)
-        if len(rows) < page:
-            return
-        before = rows[-1]["id"]
-
-
-def _complete(session: Session, rows: list[Row]) -> None:
-    """Add when the ready ones of a list over all states became ready: those among the next `COUNT_CAP` to be claimed."""
-    waiting = {row["id"]: row for row in rows if row["state"] == "ready"}
-    if waiting:
-        for found in session.all("insights.ready_between", low=min(waiting), high=max(waiting), cap=COUNT_CAP):
-            if found["job_id"] in waiting:
-                waiting[found["job_id"]]["ready_at"] = found["ready_at"]
-
-
-def _source(filters: Filters) -> tuple[str, dict[str, Any]]:
-    match filters.state:
-        case None:
-            return "insights.list_all", {}
-        case "ready":
-            queue = filters.queue
-            if queue is not None and not any(sign in queue for sign in "*?["):
-                return "insights.list_ready_in", {"queue": queue, "cap": COUNT_CAP}
-            return "insights.list_ready", {"cap": COUNT_CAP}
-        case "scheduled":
-            return "insights.list_scheduled", {}
-        case "blocked":
-            return "insights.list_blocked", {}
-        case "running":
-            return "insights.list_running", {}
-        case "failed":
-            return "insights.list_failed", {}
-    return "insights.list_ended", {}
-
-
-def _summary(row: Row) -> JobSummary:
-    state = cast(State, row["state"])
-    columns = MOMENTS.get(state, ("finished_at",))
-    return JobSummary(
-        id=row["id"],
-        class_name=row["class_name"],
-        queue=row["queue"],
-        priority=row["priority"],
-        state=state,
-        attempt=row["attempt"],
-        enqueued_at=row["enqueued_at"],
-        state_at=next((row[column] for column in columns if row.get(column) is not None), None),
-        run_at=row.get("due_at") or row["run_at"],
-        error_class=row.get("error_class"),
-        message=row.get("message"),
-        progress=Progress(row["done"], row["total"]) if row.get("done") is not None else None,
-    )
+# one job
 
 
 def job(session: Session, job_id: int, threshold: float = ALIVE_THRESHOLD) -> JobDetail:
@@ -463,23 +346,30 @@ def overview(session: Session, threshold: float = ALIVE_THRESHOLD) -> Overview:
     since = clock - timedelta(hours=1)
     known = processes(session, threshold)
     listed = queues(session, known)
-    last_hour = {state: Count(0) for state in ("finished", "discarded", "cancelled")}
-    for row in session.all("insights.count_ends_since", since=since, cap=COUNT_CAP + 1):
-        last_hour[row["state"]] = Count.of(row["n"])
-    last_hour["failed"] = _count(session, "insights.count_failed_since", since=since)
+    last_hour = ends(session, since)
     return Overview(
         now=clock,
         ready=_count(session, "insights.count_ready"),
-        scheduled=_count(session, "insights.count_scheduled"),
-        blocked=_count(session, "insights.count_blocked"),
-        running=_count(session, "insights.count_claimed"),
-        failed=_count(session, "insights.count_failed"),
+        # These were counted by queue, from the same rows.
+        scheduled=Count.of(sum(queue.scheduled.value for queue in listed)),
+        blocked=Count.of(sum(queue.blocked.value for queue in listed)),
+        running=Count.of(sum(queue.running for queue in listed)),
+        failed=Count.of(sum(queue.failed.value for queue in listed)),
         last_hour=last_hour,
         oldest_ready_at=min((queue.oldest_ready_at for queue in listed if queue.oldest_ready_at), default=None),
         queues=listed,
         processes=known,
         oldest_due_at=oldest_due(session, clock),
     )
+
+
+def ends(session: Session, since: datetime) -> dict[str, Count]:
+    """How many jobs have ended since then, by how."""
+    counted = {state: Count(0) for state in ("finished", "discarded", "cancelled")}
+    for row in session.all("insights.count_ends_since", since=since, cap=COUNT_CAP + 1):
+        counted[row["state"]] = Count.of(row["n"])
+    counted["failed"] = _count(session, "insights.count_failed_since", since=since)
+    return counted
 
 
 def backlog(session: Session) -> Backlog:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from queued.domain.errors import DatabaseError, DatabaseMisconfigured, DatabaseUnavailable
 from queued.domain.settings import DatabaseSettings
-from queued.storage.session import Row, Session
-from queued.storage.sql import Dialect, statements
+from queued.storage.session import Composition, Row, Session
+from queued.storage.sql import Dialect, filled, statements
 
 if TYPE_CHECKING:
     import psycopg
@@ -131,8 +131,9 @@ class PostgresqlSession:
         self._cursor = cursor
         self._texts = texts
 
-    def _execute(self, name: str, params: Mapping[str, Any]) -> psycopg.Cursor[Row]:
-        (text,) = self._texts[name]
+    def _execute(self, name: str, params: Mapping[str, Any], text: str | None = None) -> psycopg.Cursor[Row]:
+        if text is None:
+            (text,) = self._texts[name]
         try:
             return self._cursor.execute(text, params, binary=True)
         except (UnicodeError, OverflowError, struct.error) as error:
@@ -140,6 +141,11 @@ class PostgresqlSession:
 
     def all(self, name: str, /, **params: Any) -> list[Row]:
         return self._execute(name, params).fetchall()
+
+    def composed(self, statement: Composition, /, **params: Any) -> list[Row]:
+        conditions = [(condition.alternatives, condition.negated) for condition in statement.conditions]
+        text, more = filled(self._texts, statement.name, statement.parts, conditions)
+        return self._execute(statement.name, {**params, **more}, text).fetchall()
 
     def one(self, name: str, /, **params: Any) -> Row | None:
         return self._execute(name, params).fetchone()

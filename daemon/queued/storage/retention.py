@@ -1,12 +1,21 @@
-"""Forgets jobs and batches whose time is over: state by state, in batches, each a short transaction of its own."""
+"""Forgets jobs, batches and operators' actions whose time is over: in batches, each a short transaction of its own."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from queued.domain.settings import RetentionSettings
+from queued.storage import audit
+from queued.storage.session import Session
 from queued.storage.store import Store
 
+#: Called inside each transaction with what it deleted: for a record of it.
+Also = Callable[[Session, int], None]
 
-def prune(store: Store, retention: RetentionSettings, batches: int = 20) -> dict[str, int]:
+
+def prune(
+    store: Store, retention: RetentionSettings, batches: int = 20, also: Also = lambda session, count: None
+) -> dict[str, int]:
     """Delete jobs that ended their state's period ago or earlier; how many of each state, and how many batches.
 
     A batch is kept as long as finished jobs, one with failed members as long as failed jobs.
@@ -28,15 +37,29 @@ def prune(store: Store, retention: RetentionSettings, batches: int = 20) -> dict
         for _ in range(batches):
             with store.transaction(durable=False) as session:
                 count = len(session.all(statement, state=state, period=float(period), batch_size=retention.batch_size))
+                also(session, count)
             if count:
                 deleted[state] = deleted.get(state, 0) + count
             if count < retention.batch_size:
                 break
-    _prune_batches(store, retention, batches, deleted)
+    _prune_batches(store, retention, batches, deleted, also)
+    _prune_audit(store, retention, batches, deleted)
     return deleted
 
 
-def _prune_batches(store: Store, retention: RetentionSettings, batches: int, deleted: dict[str, int]) -> None:
+def _prune_audit(store: Store, retention: RetentionSettings, batches: int, deleted: dict[str, int]) -> None:
+    for _ in range(batches if retention.audit is not None else 0):
+        with store.transaction(durable=False) as session:
+            gone = audit.prune(session, float(retention.audit or 0.0), retention.batch_size)
+        if gone:
+            deleted["audit"] = deleted.get("audit", 0) + gone
+        if gone < retention.batch_size:
+            break
+
+
+def _prune_batches(
+    store: Store, retention: RetentionSettings, batches: int, deleted: dict[str, int], also: Also
+) -> None:
     for with_failures, period in ((0, retention.finished), (1, retention.failed)):
         if period is None:
             continue
@@ -48,6 +71,7 @@ def _prune_batches(store: Store, retention: RetentionSettings, batches: int, del
                     with_failures=with_failures,
                     batch_size=retention.batch_size,
                 )
+                also(session, len(gone))
             if gone:
                 deleted["batches"] = deleted.get("batches", 0) + len(gone)
             if len(gone) < retention.batch_size:

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from queued.storage.sql import Dialect
 
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What rows must meet: one of the named sections with its parameters, or none of them when `negated`."""
+
+    alternatives: tuple[tuple[str, Mapping[str, Any]], ...]
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """A statement put together: in the text of the section `name` stand others, by placeholder, and `{conditions}`."""
+
+    name: str
+    parts: Mapping[str, str]
+    conditions: Sequence[Condition] = ()
 
 
 class Session(Protocol):
@@ -19,6 +37,9 @@ class Session(Protocol):
 
     def all(self, name: str, /, **params: Any) -> list[Row]:
         """The rows of the named statement."""
+
+    def composed(self, statement: Composition, /, **params: Any) -> list[Row]:
+        """The rows of a statement that is put together from sections."""
 
     def one(self, name: str, /, **params: Any) -> Row | None:
         """The first row of the named statement, or None."""

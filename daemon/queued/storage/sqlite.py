@@ -18,8 +18,8 @@ from typing import Any, NoReturn
 from queued.domain.errors import DatabaseError, DatabaseMisconfigured, DatabaseUnavailable
 from queued.domain.settings import DatabaseSettings
 from queued.storage.doorbell import Doorbell
-from queued.storage.session import Row, Session
-from queued.storage.sql import Dialect, statements
+from queued.storage.session import Composition, Row, Session
+from queued.storage.sql import Dialect, filled, statements
 from queued.storage.turnstile import Turnstile
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -72,11 +72,13 @@ class SqliteSession:
         self._connection = connection
         self._texts = texts
 
-    def _execute(self, name: str, params: Mapping[str, Any]) -> tuple[list[Row], int]:
+    def _execute(
+        self, name: str, params: Mapping[str, Any], texts: tuple[str, ...] | None = None
+    ) -> tuple[list[Row], int]:
         values = {key: adapt(value) for key, value in params.items()}
         rows: list[Row] = []
         touched = 0
-        for text in self._texts[name]:
+        for text in texts or self._texts[name]:
             cursor = self._connection.cursor()
             try:
                 cursor.execute(text, values)
@@ -89,6 +91,11 @@ class SqliteSession:
 
     def all(self, name: str, /, **params: Any) -> list[Row]:
         return self._execute(name, params)[0]
+
+    def composed(self, statement: Composition, /, **params: Any) -> list[Row]:
+        conditions = [(condition.alternatives, condition.negated) for condition in statement.conditions]
+        text, more = filled(self._texts, statement.name, statement.parts, conditions)
+        return self._execute(statement.name, {**params, **more}, (text,))[0]
 
     def one(self, name: str, /, **params: Any) -> Row | None:
         rows = self._execute(name, params)[0]

@@ -2,15 +2,16 @@
 
 A section starts with `-- name: NAME`; comment lines after it say what it is for. `queued.TABLE` becomes `SCHEMA.TABLE` on
 PostgreSQL and `queued_TABLE` on SQLite; `{now}` is the database's clock; `:name` is a parameter. On SQLite a section may
-hold several statements separated by `;`.
+hold several statements separated by `;`. Any other word in braces is a place for a further section: see `filled`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 Dialect = Literal["postgresql", "sqlite"]
 
@@ -24,6 +25,8 @@ CLOCKS: dict[Dialect, str] = {
 _SECTION = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
 _COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
 _PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
+#: A parameter as it stands in a statement that is ready for its driver: PostgreSQL's and SQLite's.
+_RENDERED = re.compile(r"%\((\w+)\)b|(?<!:):([a-z_]+)")
 
 
 @lru_cache(maxsize=8)
@@ -59,6 +62,44 @@ def render(text: str, dialect: Dialect, schema: str) -> str:
     text = in_schema(text, schema)
     # Binary parameters: psycopg dumps a text array in 8.7 µs a row, the same array in binary in 0.43.
     return _PARAMETER.sub(r"%(\1)b", text.replace("%", "%%"))
+
+
+def filled(
+    texts: Mapping[str, tuple[str, ...]],
+    name: str,
+    parts: Mapping[str, str],
+    conditions: Sequence[tuple[Sequence[tuple[str, Mapping[str, Any]]], bool]],
+) -> tuple[str, dict[str, Any]]:
+    """A section with others in its places, and the parameters of its conditions.
+
+    `parts` names the section for each place; each condition is (alternatives, negated), an alternative the name of a section
+    and its parameters, which are renamed so that a section can stand there twice.
+    """
+    params: dict[str, Any] = {}
+    told = []
+    for alternatives, negated in conditions:
+        either = []
+        for section, given in alternatives:
+            (text,) = texts[section]
+            number = len(params)
+            text = _numbered(text, number)
+            params.update({f"{key}_{number}": value for key, value in given.items()})
+            either.append(f"({text})")
+        told.append(f"{'NOT ' if negated else ''}({' OR '.join(either)})")
+    (text,) = texts[name]
+    for place, section in parts.items():
+        text = text.replace(f"{{{place}}}", texts[section][0])
+    return text.replace("{conditions}", " AND ".join(told) or "1 = 1"), params
+
+
+def _numbered(text: str, number: int) -> str:
+    """A section with a number behind each of its parameters."""
+
+    def renamed(match: re.Match[str]) -> str:
+        name = match[1] or match[2]
+        return match[0].replace(name, f"{name}_{number}")
+
+    return _RENDERED.sub(renamed, text)
 
 
 def in_schema(text: str, schema: str) -> str:

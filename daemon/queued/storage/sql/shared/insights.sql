@@ -7,20 +7,8 @@ SELECT {now} AS now_at;
 -- name: count_ready
 SELECT count(*) AS n FROM (SELECT 1 FROM queued.ready LIMIT :cap) AS counted;
 
--- name: count_scheduled
-SELECT count(*) AS n FROM (SELECT 1 FROM queued.scheduled LIMIT :cap) AS counted;
-
 -- name: longest_due
 SELECT run_at AS due_at FROM queued.scheduled ORDER BY run_at LIMIT 1;
-
--- name: count_claimed
-SELECT count(*) AS n FROM (SELECT 1 FROM queued.claimed LIMIT :cap) AS counted;
-
--- name: count_blocked
-SELECT count(*) AS n FROM (SELECT 1 FROM queued.blocked LIMIT :cap) AS counted;
-
--- name: count_failed
-SELECT count(*) AS n FROM (SELECT 1 FROM queued.failed LIMIT :cap) AS counted;
 
 -- name: count_failed_since
 SELECT count(*) AS n FROM (SELECT 1 FROM queued.failed WHERE failed_at >= :since LIMIT :cap) AS counted;
@@ -59,87 +47,6 @@ GROUP BY process_id;
 SELECT id, name, kind, supervisor, pid, hostname, metadata, started_at, last_heartbeat_at, {now} AS now_at
 FROM queued.processes
 ORDER BY id;
-
--- name: list_all
--- The newest jobs, each with the state that its tables tell.
-SELECT j.id, j.class_name, j.enqueued_at, j.run_at,
-       COALESCE(s.queue, c.queue, f.queue, b.queue, j.queue) AS queue,
-       COALESCE(s.priority, c.priority, b.priority, j.priority) AS priority,
-       COALESCE(e.state, CASE WHEN c.job_id IS NOT NULL THEN 'running' WHEN s.job_id IS NOT NULL THEN 'scheduled'
-                              WHEN f.job_id IS NOT NULL THEN 'failed'
-                              WHEN b.job_id IS NOT NULL THEN 'blocked' ELSE 'ready' END) AS state,
-       COALESCE(e.attempt, c.attempt, s.attempt, f.attempt, b.attempt,
-                1 + COALESCE((SELECT max(a.attempt) FROM queued.attempts AS a WHERE a.job_id = j.id), 0)) AS attempt,
-       e.finished_at, c.claimed_at, c.started_at, s.run_at AS due_at, b.blocked_at,
-       f.failed_at, f.error_class,
-       substr(f.message, 1, 300) AS message, k.done, k.total
-FROM (SELECT id, class_name, queue, priority, enqueued_at, run_at FROM queued.jobs
-      WHERE id < :before ORDER BY id DESC LIMIT :page) AS j
-LEFT JOIN queued.finished AS e ON e.job_id = j.id
-LEFT JOIN queued.claimed AS c ON c.job_id = j.id
-LEFT JOIN queued.scheduled AS s ON s.job_id = j.id
-LEFT JOIN queued.failed AS f ON f.job_id = j.id
-LEFT JOIN queued.blocked AS b ON b.job_id = j.id
-LEFT JOIN queued.checkpoints AS k ON k.job_id = j.id
-ORDER BY j.id DESC;
-
--- name: ready_between
--- When jobs of a range of ids became ready, as far as they are among the first :cap to be claimed.
-SELECT w.job_id, w.ready_at
-FROM (SELECT job_id, ready_at FROM queued.ready ORDER BY queue, priority, seq LIMIT :cap) AS w
-WHERE w.job_id BETWEEN :low AND :high;
-
--- name: list_ready
--- The jobs that would be claimed first, at most :cap of them, newest first. `ready` has no index by job: a page is cut from
--- this bounded window.
-SELECT j.id, j.class_name, j.enqueued_at, j.run_at, r.queue, r.priority, 'ready' AS state, r.attempt, r.ready_at
-FROM (SELECT w.* FROM (SELECT * FROM queued.ready ORDER BY queue, priority, seq LIMIT :cap) AS w
-      WHERE w.job_id < :before ORDER BY w.job_id DESC LIMIT :page) AS r
-JOIN queued.jobs AS j ON j.id = r.job_id
-ORDER BY j.id DESC;
-
--- name: list_ready_in
--- The same for one queue.
-SELECT j.id, j.class_name, j.enqueued_at, j.run_at, r.queue, r.priority, 'ready' AS state, r.attempt, r.ready_at
-FROM (SELECT w.* FROM (SELECT * FROM queued.ready WHERE queue = :queue ORDER BY priority, seq LIMIT :cap) AS w
-      WHERE w.job_id < :before ORDER BY w.job_id DESC LIMIT :page) AS r
-JOIN queued.jobs AS j ON j.id = r.job_id
-ORDER BY j.id DESC;
-
--- name: list_scheduled
-SELECT j.id, j.class_name, j.enqueued_at, j.run_at, s.queue, s.priority, 'scheduled' AS state, s.attempt,
-       s.run_at AS due_at
-FROM (SELECT * FROM queued.scheduled WHERE job_id < :before ORDER BY job_id DESC LIMIT :page) AS s
-JOIN queued.jobs AS j ON j.id = s.job_id
-ORDER BY j.id DESC;
-
--- name: list_blocked
-SELECT j.id, j.class_name, j.enqueued_at, j.run_at, b.queue, b.priority, 'blocked' AS state, b.attempt, b.blocked_at
-FROM (SELECT * FROM queued.blocked WHERE job_id < :before ORDER BY job_id DESC LIMIT :page) AS b
-JOIN queued.jobs AS j ON j.id = b.job_id
-ORDER BY j.id DESC;
-
--- name: list_running
-SELECT j.id, j.class_name, j.enqueued_at, j.run_at, c.queue, c.priority, 'running' AS state, c.attempt,
-       c.claimed_at, c.started_at, k.done, k.total
-FROM (SELECT * FROM queued.claimed WHERE job_id < :before ORDER BY job_id DESC LIMIT :page) AS c
-JOIN queued.jobs AS j ON j.id = c.job_id
-LEFT JOIN queued.checkpoints AS k ON k.job_id = j.id
-ORDER BY j.id DESC;
-
--- name: list_failed
-SELECT j.id, j.class_name, j.enqueued_at, j.run_at, f.queue, j.priority, 'failed' AS state, f.attempt,
-       f.failed_at, f.error_class, substr(f.message, 1, 300) AS message
-FROM (SELECT * FROM queued.failed WHERE job_id < :before ORDER BY job_id DESC LIMIT :page) AS f
-JOIN queued.jobs AS j ON j.id = f.job_id
-ORDER BY j.id DESC;
-
--- name: list_ended
--- Jobs that ended, whichever way.
-SELECT j.id, j.class_name, j.enqueued_at, j.run_at, j.queue, j.priority, e.state, e.attempt, e.finished_at
-FROM (SELECT * FROM queued.finished WHERE job_id < :before ORDER BY job_id DESC LIMIT :page) AS e
-JOIN queued.jobs AS j ON j.id = e.job_id
-ORDER BY j.id DESC;
 
 -- name: job
 -- One job and its row in every table but ready.

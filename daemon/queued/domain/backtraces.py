@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-_FRAME = re.compile(r'^\s*File "(?P<file>[^"]*)", line \d+')
+_FRAME = re.compile(r'^\s*File "(?P<file>[^"]*)", line \d+(?:, in (?P<function>.*))?')
 #: Where code lies that is not the application's: installed packages, the standard library, the runner and the client.
 _FOREIGN = re.compile(
     r"(^|/)(site-packages|dist-packages)/|/lib(64)?/python\d|/(_queued_runner|queued/(runner|client))/|^<frozen|^<string>$"
@@ -31,6 +31,29 @@ def frames(lines: Sequence[str]) -> Iterator[tuple[str | None, list[str]]]:
         block.append(line)
     if block:
         yield file, block
+
+
+def fingerprint(class_name: str, error_class: str, lines: Sequence[str]) -> str:
+    """Eight characters that errors of one cause share: the job's class, the error's, and where in the application it was raised.
+
+    Line numbers and messages are left out, for they differ from one deploy and from one record to the next.
+    """
+    from hashlib import blake2s
+
+    told = f"{class_name}\n{error_class}\n{place(lines)}"
+    return blake2s(told.encode("utf-8", "backslashreplace"), digest_size=4).hexdigest()
+
+
+def place(lines: Sequence[str]) -> str:
+    """The file and the function of the innermost frame of the application's own; of any frame where it has none; else ''."""
+    found = ""
+    own = False
+    for line in lines:
+        match = _FRAME.match(line)
+        if match and (is_own(match["file"]) or not own):
+            own = own or is_own(match["file"])
+            found = f"{match['file']} in {match['function'] or '?'}"
+    return found
 
 
 def folded(lines: Sequence[str]) -> list[str]:
