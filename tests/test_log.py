@@ -63,13 +63,13 @@ def test_what_is_below_the_level_is_not_written(lines: Lines) -> None:
 
 def test_ends_of_jobs_are_told_with_their_reasons(lines: Lines) -> None:
     failure = Failure("app.Error", "no such file", ("line",))
-    emit("job_failed", job_id=3, class_name="app.load", failure=failure, wait=0.0, attempts=3)
-    emit("job_failed", job_id=4, class_name="app.load", failure=failure, wait=0.0, attempts=1)
+    emit("job_failed", job_id=3, class_name="app.load", failure=failure, wait=0.0, attempt=3)
+    emit("job_failed", job_id=4, class_name="app.load", failure=failure, wait=0.0, attempt=1)
     emit("job_retry", job_id=3, class_name="app.load", failure=failure, wait=2.5)
     emit("job_crashed", job_id=3, class_name="app.load", reason="killed by SIGSEGV", attempt=3, final=True)
     assert lines() == [
-        "ERROR supervisor job=3 app.load failed after 3 attempts: app.Error: no such file",
-        "ERROR supervisor job=4 app.load failed after 1 attempt: app.Error: no such file",
+        "ERROR supervisor job=3 app.load attempt 3 failed for good: app.Error: no such file",
+        "ERROR supervisor job=4 app.load attempt 1 failed for good: app.Error: no such file",
         "WARN  supervisor job=3 app.load runs again in 2.5 s: app.Error: no such file",
         "ERROR supervisor job=3 app.load attempt 3 crashed: killed by SIGSEGV; failed, it has crashed too often",
     ]

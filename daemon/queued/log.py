@@ -25,6 +25,9 @@ LEVELS: Mapping[str, int] = {"debug": 10, "info": 20, "warning": 30, "warn": 30,
 #: Metadata that helps the program and not the reader.
 UNSAID = frozenset({"slots", "application", "supervisor"})
 
+#: Events that are counted, and too many to be read.
+UNTOLD = frozenset({"turned", "polled", "acked", "jobs_ended"})
+
 Words = str | Callable[[Mapping[str, Any]], str]
 
 
@@ -159,9 +162,7 @@ def _job_error(data: Mapping[str, Any]) -> str:
 
 
 def _failed(data: Mapping[str, Any]) -> str:
-    attempts = data.get("attempts")
-    after = "" if not attempts else f" after {attempts} attempt{'s' if attempts > 1 else ''}"
-    return f"{_job(data)} failed{after}: {_job_error(data)}"
+    return f"{_job(data)} failed for good: {_job_error(data)}"
 
 
 def _retried(data: Mapping[str, Any]) -> str:
@@ -229,6 +230,10 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
     "runner_died": ("warning", _with_jobs("The runner {pid} died: {reason}")),
     "runner_killed": ("warning", _with_jobs("Killed the runner {pid}: a job in it did not end when told to")),
     "runner_remains": ("error", "The runner {pid} was killed and is still there; it hangs in the kernel"),
+    # monitoring
+    "exporter_listens": ("info", "Metrics and health at {address}"),
+    "textfile_failed": ("error", "metrics.textfile: {path} cannot be written or removed: {error}"),
+    "metrics_failed": ("error", lambda data: f"A request for {data['path']} failed: {_error(data['error'])}"),
     # recurring tasks
     "recurring_synced": ("info", _synced),
     "recurring_refused": (
@@ -343,6 +348,8 @@ def configure(
 
     def interesting(name: str) -> bool:
         # Before any word is made: at full speed there are tens of thousands of these a second.
+        if name in UNTOLD:
+            return False
         known = LINES.get(name)
         return known is None or not isinstance(known[0], str) or LEVELS[known[0]] >= least
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import queued
+from queued.domain.release import VERSION
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,6 +44,7 @@ def test_a_name_that_is_none_is_an_attribute_error() -> None:
 
 def test_the_version_is_the_distributions() -> None:
     assert f'version = "{queued.__version__}"' in (ROOT / "pyproject.toml").read_text()
+    assert queued.__version__ == VERSION
 
 
 def test_importing_queued_loads_nothing_else() -> None:

@@ -183,7 +183,7 @@ def test_an_unknown_role_is_an_error_that_lists_the_roles(files: Files) -> None:
 
 
 def test_a_role_without_actors_is_an_error_when_it_is_chosen(files: Files) -> None:
-    assert "roles.nothing: No processes configured; write workers, dispatchers or" in files.problem(
+    assert "roles.nothing: No processes configured; write workers, dispatchers, scheduler or metrics" in files.problem(
         ROLES, role="nothing"
     )
 

@@ -106,7 +106,7 @@ def test_all_faults_of_a_file_are_told_at_once_in_the_order_of_lines(files: File
         ("? [a]\n: 1", "a key is a list or a mapping; write a plain word"),
         ("<<: 3", "<< merges mappings only; write <<: *name of an anchored mapping"),
         ("log_level: info\nlog_level: debug", "log_level: is given twice, first in line 2; keep one of the two"),
-        ("roles: [a]", "roles: is a list; write role names with workers, dispatchers, scheduler below each"),
+        ("roles: [a]", "roles: is a list; write role names with workers, dispatchers, scheduler, metrics below each"),
         ("app: {import: a/b.py}", "app.import: 'a/b.py' is not the name of a module; write a.b"),
         ("app: {import: 3x}", "app.import: '3x' is not the name of a module; write package.module"),
         ("app: {path: .}", "app.import: names no module; write the modules that define the jobs"),

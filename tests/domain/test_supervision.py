@@ -38,6 +38,7 @@ DISPATCHER = Place("dispatcher-1", "dispatcher")
 WORKER = Place("worker-1", "worker")
 SECOND = Place("worker-2", "worker")
 SCHEDULER = Place("scheduler", "scheduler")
+EXPORTER = Place("exporter-1", "exporter")
 LIMITS = Limits(start_retries=5, stop_grace=7.0, silence=30.0)
 
 
@@ -89,6 +90,21 @@ def test_dispatchers_start_at_once_and_workers_when_the_application_is_loaded() 
         Start("worker-1", "worker", 1),
         Start("scheduler", "scheduler", 1),
     ]
+
+
+def test_an_exporter_waits_for_nobody_and_answers_for_those_who_do_not_come() -> None:
+    story = Story(APPLICATION, DISPATCHER, WORKER, EXPORTER)
+    assert story.do(Tick()) == [
+        Start("application-1", "application", 1),
+        Start("exporter-1", "exporter", 1),
+        Start("dispatcher-1", "dispatcher", 1),
+    ]
+    for _ in range(LIMITS.start_retries + 1):
+        story.tell(Exited("exporter-1", "its address is taken"))
+        story.tell(Tick(), after=20.0)
+        story.tell(Heard("dispatcher-1"))
+    assert story.states()["exporter-1"] == "FATAL"
+    assert story.do(Loaded("application-1"))[-1] == Start("worker-1", "worker", 1)
 
 
 def test_a_scheduler_does_not_wait_for_ever_for_a_slow_application() -> None:

@@ -18,7 +18,7 @@ from queued.processes.dispatcher import rest
 from queued.processes.heartbeat import Contact, Heartbeat
 from queued.processes.identity import identity, is_gone, is_local, start_time
 from queued.processes.outage import delay
-from queued.processes.runtime import Runtime, sweep
+from queued.processes.runtime import Runtime, pause_of, sweep
 from queued.processes.signals import Signals
 from queued.processes.wakeup import Wakeup
 
@@ -218,6 +218,20 @@ def test_a_runtime_directory_that_is_made_is_for_its_owner_alone(tmp_path: Path)
     runtime = Runtime.make(str(tmp_path / "run"), "supervisor-1")
     assert (tmp_path / "run").stat().st_mode & 0o777 == 0o700
     runtime.remove()
+
+
+def test_the_mark_of_the_turning_loop_grows_old_by_the_clock_that_nobody_sets(tmp_path: Path) -> None:
+    runtime = Runtime.make(str(tmp_path / "run"), "supervisor-1")
+    assert pause_of(runtime.directory, time.monotonic()) is None
+    runtime.turned()
+    now = time.monotonic()
+    fresh, later = pause_of(runtime.directory, now), pause_of(runtime.directory, now + 60.0)
+    assert fresh is not None
+    assert later is not None
+    assert fresh < 10.0
+    assert later == pytest.approx(fresh + 60.0, abs=0.01)
+    runtime.remove()
+    assert pause_of(runtime.directory, now) is None
 
 
 HIDDEN = """

@@ -77,14 +77,14 @@ def queued_parser() -> argparse.ArgumentParser:
 
 def queuectl_parser() -> argparse.ArgumentParser:
     """The command line of `queuectl`."""
-    from queued.cli import batches, heartbeat, jobs, locks, processes, queues, recurring, status
+    from queued.cli import batches, heartbeat, jobs, locks, metrics, processes, queues, recurring, status
 
     common = database_options()
     parser = _program(
         "queuectl", "Look at background jobs and act on them, whether or not a daemon runs.", database_options()
     )
     commands = subcommands(parser)
-    for noun in (status, jobs, queues, locks, batches, recurring, processes, heartbeat):
+    for noun in (status, jobs, queues, locks, batches, recurring, processes, heartbeat, metrics):
         noun.add(commands, common)
     return parser
 

@@ -15,11 +15,18 @@ from queued.domain.insights import Finding, Overview, QueueInfo, diagnose
 
 def add(commands: Subparsers, common: argparse.ArgumentParser) -> None:
     """Add the command to its program."""
-    add_command(commands, "status", status, "show the health of the whole; exit with 3 when jobs cannot run", [common])
+    shown = add_command(
+        commands, "status", status, "show the health of the whole; exit with 3 when jobs cannot run", [common]
+    )
+    shown.add_argument(
+        "--check", action="store_true", help="only say whether all is well and why not, as /health does: for monitoring"
+    )
 
 
 def status(arguments: argparse.Namespace) -> int:
     """Print the overview; OK when nothing keeps jobs from running, else UNHEALTHY."""
+    if arguments.check:
+        return check(arguments)
     from queued.configuration import masked
     from queued.storage import insights
 
@@ -35,6 +42,24 @@ def status(arguments: argparse.Namespace) -> int:
     else:
         say("\n".join(screen(overview, findings, healthy, where, schema)))
     return exits.OK if healthy else exits.UNHEALTHY
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """The verdict of /health: one line for each reason, or one that all is well."""
+    from queued.cli.metrics import monitoring
+    from queued.domain.health import as_json as verdict_json
+    from queued.domain.health import whole
+    from queued.storage import gauges
+
+    targets = monitoring(arguments).metrics.latency_targets
+    with target(arguments) as database, database.store.reading() as session:
+        sample = gauges.read(session, database.threshold)
+    verdict = whole(sample.overview, targets)
+    if arguments.json:
+        say_json(verdict_json(verdict))
+    else:
+        say("\n".join(one_line(reason) for reason in verdict.reasons) or "healthy")
+    return exits.OK if verdict.ok else exits.UNHEALTHY
 
 
 def screen(overview: Overview, findings: Sequence[Finding], healthy: bool, where: str, schema: str) -> list[str]:

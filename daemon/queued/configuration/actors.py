@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from queued.configuration import recurring
@@ -31,6 +31,8 @@ class Actors:
     scheduler: SchedulerSettings | None = None
     #: The tasks that stand under dispatchers.
     tasks: tuple[RecurringTaskSettings, ...] = ()
+    #: What a role says of metrics, which wins over what its section says.
+    metrics: Tree = field(default_factory=dict)
 
 
 def actors(reader: Reader, tree: Tree, role: str | None, named: bool = False) -> Actors:
@@ -61,12 +63,15 @@ def actors(reader: Reader, tree: Tree, role: str | None, named: bool = False) ->
     if not chosen:
         return Actors(workers=(WorkerSettings(),), dispatchers=(DispatcherSettings(),))
     where = roles[role] if role is not None else tree
+    told = any(tree.get("metrics", {}).get(key) or own.metrics.get(key) for key in ("listen", "textfile"))
     idle = (role is not None or named) and where.get("workers") == []
-    if not (own.workers or own.dispatchers or own.scheduler or idle) and BROKEN not in where.values():
+    if not (own.workers or own.dispatchers or own.scheduler or told or idle) and BROKEN not in where.values():
         path = f"roles.{role}" if role is not None else ""
         remedy = "write an entry under workers or dispatchers, or leave both keys out for one of each"
         if role is not None:
-            remedy = "write workers, dispatchers or scheduler below it, or workers: [] if nobody is to work there"
+            remedy = (
+                "write workers, dispatchers, scheduler or metrics below it, or workers: [] if nobody is to work there"
+            )
         lines = [line for key, line in reader.lines.items() if key in ACTORS or (path and key.startswith(path))]
         reader.notes.problem(min(lines, default=0), path, f"No processes configured; {remedy}")
     if own.workers and not any("dispatchers" in set_ for set_ in (tree, *({} if roles is BROKEN else roles).values())):
@@ -105,6 +110,7 @@ def _set(reader: Reader, tree: Tree, path: str) -> Actors:
         dispatchers=() if dispatchers is BROKEN else tuple(build(DispatcherSettings, item) for item in dispatchers),
         scheduler=scheduler,
         tasks=tuple(tasks),
+        metrics=tree.get("metrics", {}) if path else {},
     )
 
 

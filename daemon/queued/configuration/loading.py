@@ -18,11 +18,13 @@ from queued.configuration.reading import BROKEN, Reader, Tree
 from queued.configuration.sections import DEFAULT_ENVIRONMENT, choose
 from queued.configuration.values import FALSE, TRUE, shown, text_fault
 from queued.domain.errors import ConfigurationError
+from queued.domain.insights import ALIVE_THRESHOLD
 from queued.domain.jobs import SHELL
 from queued.domain.recurring import CHORES
 from queued.domain.settings import (
     BY_PATH,
     DatabaseSettings,
+    MetricsSettings,
     Mode,
     RetentionSettings,
     SchedulerSettings,
@@ -179,6 +181,39 @@ def database_from_file(
     return settings
 
 
+@dataclass(frozen=True, slots=True)
+class Monitoring:
+    """What a file says of monitoring: the section's own settings, every address that it or a role listens on, and the threshold."""
+
+    metrics: MetricsSettings
+    addresses: tuple[str, ...]
+    alive_threshold: float
+
+
+def monitoring_from_file(
+    path: str, environment: str | None = None, environ: Mapping[str, str] = os.environ
+) -> Monitoring:
+    """What a file says of monitoring and nothing else, for a host that only looks. Raises ConfigurationError."""
+    chosen = environment or environ.get("QUEUED_ENV") or DEFAULT_ENVIRONMENT
+    document = Document(os.path.abspath(path))
+    try:
+        node = choose(document, chosen)
+        reader = Reader(document, environ)
+        keys = ("metrics", "roles", "alive_threshold")
+        tree = reader.section(node, keys=keys, strict=False) if node is not None else {}
+    except RecursionError:
+        raise ConfigurationError(f"{one_line(path)}: the file is nested too deeply; write it flatter") from None
+    document.notes.check()
+    directory = os.path.dirname(document.notes.file)
+    own = tree.get("metrics", {})
+    every = [
+        _metrics({**own, **more}, directory)
+        for more in ({}, *(r.get("metrics", {}) for r in tree.get("roles", {}).values()))
+    ]
+    addresses = dict.fromkeys(metrics.listen for metrics in every if metrics.listen is not None)
+    return Monitoring(every[0], tuple(addresses), float(tree.get("alive_threshold", ALIVE_THRESHOLD)))
+
+
 def find(config_path: str | None, environ: Mapping[str, str], cwd: str) -> str:
     """The path of the file: the option's, the variable's, or the first usual one that is there."""
     named = config_path or environ.get("QUEUED_CONFIG")
@@ -253,6 +288,7 @@ def _settings(
         scheduler=team.scheduler or (SchedulerSettings() if role is None and not named else None),
         recurring=team.tasks,
         retention=build(RetentionSettings, tree.get("retention", {})),
+        metrics=_metrics({**tree.get("metrics", {}), **team.metrics}, directory),
         runtime_directory=_runtime_directory(reader, tree, directory, environ),
         source=reader.notes.file,
         **plain,
@@ -266,6 +302,16 @@ def _settings(
             f"so one late heartbeat would take jobs from a living process; write {settings.heartbeat_interval * 5:g}",
         )
     return settings
+
+
+def _metrics(values: Tree, directory: str) -> MetricsSettings:
+    settings = build(MetricsSettings, values)
+    listen, textfile = settings.listen, settings.textfile
+    if listen is not None and "/" in listen:
+        listen = os.path.normpath(os.path.join(directory, listen.removeprefix("unix:")))
+    if textfile is not None:
+        textfile = os.path.normpath(os.path.join(directory, textfile))
+    return replace(settings, listen=listen, textfile=textfile)
 
 
 def _database(reader: Reader, tree: Tree, given_url: GivenUrl | None, cwd: str, found: bool) -> DatabaseSettings:

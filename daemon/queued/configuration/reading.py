@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from queued.configuration.document import Document, Scalar
 from queued.configuration.expansion import ExpansionError
-from queued.configuration.values import WrongValueError, convert, module, shown, text
+from queued.configuration.values import WrongValueError, convert, module, seconds, shown, text
 from queued.domain.errors import ConfigurationError
 from queued.domain.queues import Selector
-from queued.domain.settings import ACTORS, BY_PATH, SETTINGS, Setting, known
+from queued.domain.settings import BY_PATH, ROLE, SETTINGS, Setting, known
 
 #: What a section says: values by key. Keys that nobody wrote are absent, so that defaults can come last.
 Tree = dict[str, Any]
@@ -72,6 +72,8 @@ class Reader:
             return self._roles(node, path, line)
         if setting.kind == "tasks":
             return node  # read when it is known which zone schedules without one are in
+        if setting.kind == "targets":
+            return self._targets(setting, node, path, line)
         if setting.kind == "variables":
             return self._variables(node, path, line)
         if setting.kind in ("queues", "modules"):
@@ -105,12 +107,37 @@ class Reader:
 
     def _roles(self, node: Any, path: str, line: int) -> Any:
         if node.id != "mapping":
-            self.notes.problem(line, path, f"is {_kind(node)}; write role names with {', '.join(ACTORS)} below each")
+            self.notes.problem(line, path, f"is {_kind(node)}; write role names with {', '.join(ROLE)} below each")
             return BROKEN
         return {
-            entry.key: self.section(entry.node, "", f"{path}.{entry.key}", ACTORS)
+            entry.key: self.section(entry.node, "", f"{path}.{entry.key}", ROLE)
             for entry in self.document.entries(node)
         }
+
+    def _targets(self, setting: Setting, node: Any, path: str, line: int) -> Any:
+        if node.id == "scalar" and self._null(node, path):
+            return {}
+        if node.id != "mapping":
+            self.notes.problem(line, path, f"is {_kind(node)}; write queues and seconds, as in mail: 30")
+            return BROKEN
+        values: dict[str, float] = {}
+        for entry in self.document.entries(node):
+            below = f"{path}.{entry.key}"
+            if not entry.key or "*" in entry.key[:-1]:
+                self.notes.problem(entry.line, below, "names no queue; write a name, prefix*, or * for all others")
+                continue
+            scalar = self._given(entry.node, below, entry.line, setting)
+            if scalar is None:
+                continue
+            try:
+                length = values[entry.key] = seconds(setting, scalar)
+                if not length:
+                    self.notes.problem(
+                        entry.line, below, "promises 0 seconds, which no job can keep; write a longer time"
+                    )
+            except WrongValueError as wrong:
+                self.notes.problem(entry.line, below, str(wrong))
+        return values
 
     def _variables(self, node: Any, path: str, line: int) -> Any:
         if node.id == "scalar" and self._null(node, path):

@@ -25,7 +25,7 @@ APART = frozenset(
         "dispatchers",
     }
 )
-SECTIONS = ("retention", "scheduler")
+SECTIONS = ("retention", "scheduler", "metrics")
 
 
 def render(settings: Settings) -> str:
@@ -50,7 +50,13 @@ def render(settings: Settings) -> str:
             values = _values(value)
             if field.name == "retention":
                 values = {key: "never" if seconds is None else seconds for key, seconds in values.items()}
+            targets = values.pop("latency_targets", {})
             lines += [f"{field.name}:", *_mapping(values, "  ")]
+            if targets:
+                lines += [
+                    "  latency_targets:",
+                    *_mapping({_text(key): limit for key, limit in targets.items()}, "    "),
+                ]
         elif field.name not in APART and field.name not in SECTIONS:
             lines += _mapping({field.name: value}, "")
     return "\n".join(lines) + "\n"

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 from queued.configuration.addresses import url_fault
 from queued.configuration.document import Scalar
+from queued.domain.endpoints import parse as endpoint
 from queued.domain.schedule.errors import ScheduleError
 from queued.domain.schedule.zones import find_zone
 from queued.domain.settings import Setting
@@ -61,6 +62,8 @@ def convert(setting: Setting, scalar: Scalar) -> object:
         return choice(setting, scalar.text)
     if setting.kind == "zone":
         return zone(scalar)
+    if setting.kind in ("endpoint", "file"):
+        return outlet(setting, scalar)
     if setting.kind == "name":
         if not NAME.fullmatch(scalar.text):
             raise WrongValueError(
@@ -121,6 +124,24 @@ def zone(scalar: Scalar) -> str:
     except ScheduleError as error:
         raise WrongValueError(str(error)) from None
     return scalar.text.strip()
+
+
+def outlet(setting: Setting, scalar: Scalar) -> str | None:
+    """Where something is told: the path of a file, or an address that can be listened on; None for off."""
+    written = text(scalar, printable=False).strip()
+    if written.lower() in FALSE | {"none"}:
+        return None
+    if setting.kind == "file":
+        if not written.endswith(".prom"):
+            raise WrongValueError(
+                f"{shown(written)} does not end in .prom, and other files are passed over; write one that does"
+            )
+        return written
+    try:
+        endpoint(written)
+    except ValueError as wrong:
+        raise WrongValueError(f"{shown(written)} {wrong}") from None
+    return written
 
 
 def flag(scalar: Scalar) -> bool:

@@ -115,13 +115,16 @@ class ClaimedJob:
     attempt: int
     arguments: str
     options: str | None
-    enqueued_at: datetime
+    #: Seconds since 1970, by the database's clock.
+    enqueued: float
     #: How often each retry policy was used before, and how often the job's process crashed (key `crash`).
     counters: Mapping[str, int] = field(default_factory=dict)
     #: Which side tables know the job; its end is told to them in the same transaction.
     ties: int = 0
     #: Where an earlier attempt came to, as it stored it; None for a job without steps.
     steps: str | None = None
+    #: Seconds that it was ready before it was claimed.
+    waited: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,25 @@ class RetentionSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsSettings:
+    """What monitoring is told and where. `listen` is HOST:PORT or the path of a socket; None is off, as for `textfile`.
+
+    `latency_targets` has seconds by queue or `prefix*`.
+    """
+
+    listen: str | None = None
+    textfile: str | None = None
+    interval: float = 10.0
+    latency_targets: Mapping[str, float] = field(default_factory=dict)
+    label_limit: int = 200
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody is told at all."""
+        return self.listen is not None or self.textfile is not None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything one supervisor is told, each value final. Times are seconds."""
 
@@ -128,6 +147,7 @@ class Settings:
     alive_threshold: float = 25.0
     start_retries: int = 5
     retention: RetentionSettings = RetentionSettings()
+    metrics: MetricsSettings = MetricsSettings()
     runtime_directory: str = "/run/queued"
     log_level: str = "info"
     log_format: LogFormat = "auto"
@@ -138,9 +158,10 @@ class Settings:
 
 
 #: What can be written for a setting. `section` holds settings, `sections` is a list of such, `roles` names sets of
-#: actors, `tasks` names recurring tasks.
+#: actors, `tasks` names recurring tasks, `targets` gives seconds by queue.
 Kind = Literal[
     "text", "path", "url", "name", "integer", "seconds", "retention", "flag", "choice",
+    "endpoint", "file", "targets",
     "queues", "modules", "variables", "section", "sections", "roles", "tasks", "zone", "arguments", "program",
 ]  # fmt: skip
 
@@ -154,6 +175,9 @@ TYPES: Mapping[str, str] = {
     "retention": 'seconds, text such as "12 hours", or never',
     "flag": "true or false",
     "choice": "one of",
+    "endpoint": "HOST:PORT, path of a socket, or off",
+    "file": "path, or off",
+    "targets": "mapping of queues to seconds",
     "queues": "text or list of texts",
     "modules": "module name or list of them",
     "variables": "mapping of names to texts",
@@ -528,6 +552,54 @@ SETTINGS: tuple[Setting, ...] = (
         maximum=100_000,
     ),
     Setting(
+        "metrics",
+        "section",
+        None,
+        "What monitoring is told, and where; see queued-metrics(7). In a role these keys win over the section's, so that each"
+        " daemon of a host can have an address of its own.",
+        default_text="as below",
+    ),
+    Setting(
+        "metrics.listen",
+        "endpoint",
+        None,
+        "Where /metrics, /livez, /startedz, /readyz and /health are served. Whoever reaches it may read, so it is best kept to"
+        " the host or a private network.",
+        default_text="off",
+    ),
+    Setting(
+        "metrics.textfile",
+        "file",
+        None,
+        "A file for the textfile collector of Prometheus' node exporter, whose name ends in .prom."
+        " Instead of listen, never with it under one Prometheus: it would add up the same jobs twice.",
+        default_text="off",
+    ),
+    Setting(
+        "metrics.interval",
+        "seconds",
+        10.0,
+        "How often the database is read for it, and the textfile is written.",
+        minimum=1,
+        maximum=3600,
+    ),
+    Setting(
+        "metrics.latency_targets",
+        "targets",
+        None,
+        "How long a ready job may wait, by queue: a name, prefix* for all queues that begin so, or * for all others. The closest"
+        " one holds. /health and the alert rules measure by it.",
+        default_text="none",
+    ),
+    Setting(
+        "metrics.label_limit",
+        "integer",
+        200,
+        "How many queues, kinds of job and recurring tasks are told apart; all others are one, _other.",
+        minimum=1,
+        maximum=10_000,
+    ),
+    Setting(
         "runtime_directory",
         "path",
         None,
@@ -631,8 +703,10 @@ RECURRING: tuple[Setting, ...] = (
     Setting("enabled", "flag", True, "Whether the task runs on its schedule."),
 )
 
-#: What a role may hold.
+#: What a section or a role may run.
 ACTORS: tuple[str, ...] = ("workers", "dispatchers", "scheduler")
+#: What a role may hold.
+ROLE: tuple[str, ...] = (*ACTORS, "metrics")
 
 
 def known(section: str) -> tuple[str, ...]:

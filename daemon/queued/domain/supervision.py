@@ -1,6 +1,6 @@
 """What a supervisor does next: `step(state, event, now) -> (state, effects)`. No process, no clock, no log in here.
 
-An actor (the application's fork server, a dispatcher, a worker, the scheduler) is in one of six states:
+An actor (the application's fork server, a dispatcher, a worker, the scheduler, the exporter) is in one of six states:
 
     STOPPED  ──start──►  STARTING  ──registered/loaded──►  RUNNING
        ▲                    │                                │
@@ -30,7 +30,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any, Literal
 
-Kind = Literal["application", "dispatcher", "worker", "scheduler"]
+Kind = Literal["application", "dispatcher", "worker", "scheduler", "exporter"]
 ActorState = Literal["STOPPED", "STARTING", "RUNNING", "BACKOFF", "FATAL", "STOPPING"]
 Stage = Literal["running", "stopping", "killing", "finished"]
 
@@ -268,7 +268,8 @@ def application_key(generation: int) -> str:
 
 def expected(plan: tuple[Place, ...], generation: int) -> list[tuple[str, Kind]]:
     """The actors of a plan by key, in the order they start in."""
-    order: tuple[Kind, ...] = ("application", "dispatcher", "worker", "scheduler")
+    # The exporter comes early: it answers for those that do not come.
+    order: tuple[Kind, ...] = ("application", "exporter", "dispatcher", "worker", "scheduler")
     places = sorted(plan, key=lambda place: order.index(place.kind))
     return [(application_key(generation) if place.kind == "application" else place.key, place.kind) for place in places]
 
@@ -425,7 +426,7 @@ class _Turn:
 
     def may_start(self, actor: Actor) -> bool:
         application = self.application(self.state.generation)
-        if application is None or actor.kind in ("application", "dispatcher"):
+        if application is None or actor.kind in ("application", "dispatcher", "exporter"):
             return True
         if actor.kind == "worker":
             return application.state == "RUNNING"

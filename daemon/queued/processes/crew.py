@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -9,6 +10,7 @@ from queued.domain.errors import ConfigurationError
 from queued.domain.settings import SchedulerSettings, Settings, WorkerSettings
 from queued.domain.supervision import Limits, Place
 from queued.processes.dispatcher import Dispatcher
+from queued.processes.exporter import Exporter
 from queued.processes.role import Role, new_name
 from queued.processes.runtime import Runtime
 from queued.processes.scheduler import Scheduler
@@ -32,7 +34,7 @@ Make = Callable[[Berth], Role]
 
 
 def plan_of(settings: Settings) -> tuple[Place, ...]:
-    """The places of a configuration: `application`, `dispatcher-1`, `worker-1`, `worker-2`, …, `scheduler-1`.
+    """The places of a configuration: `application`, `dispatcher-1`, `worker-1`, `worker-2`, …, `scheduler-1`, `exporter-1`.
 
     The application is loaded where there are workers, and for a scheduler, which asks it about jobs. Workers without one have
     runners of the daemon's own, for programs.
@@ -44,6 +46,8 @@ def plan_of(settings: Settings) -> tuple[Place, ...]:
         places.insert(0, Place("application", "application"))
     if has_scheduler(settings):
         places.append(Place("scheduler-1", "scheduler"))
+    if settings.metrics.wanted:
+        places.append(Place("exporter-1", "exporter"))
     return tuple(places)
 
 
@@ -58,7 +62,7 @@ def check_plan(settings: Settings) -> None:
     """Raise ConfigurationError where the configuration has no place for anybody and is not that of a role, which may."""
     if not plan_of(settings) and settings.role is None:
         source = settings.source or "the configuration"
-        raise ConfigurationError(f"{source} asks for no actor: add workers or dispatchers")
+        raise ConfigurationError(f"{source} asks for no actor: add workers, dispatchers or metrics")
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -76,9 +80,17 @@ def make_role(berth: Berth) -> Role:
         return Dispatcher(new_name("dispatcher"), settings, settings.dispatchers[number], berth.supervisor)
     if berth.place.kind == "scheduler":
         return Scheduler(new_name("scheduler"), settings, settings.scheduler or SchedulerSettings(), berth.supervisor)
+    if berth.place.kind == "exporter":
+        return Exporter(new_name("exporter"), settings, expected(settings), berth.supervisor)
     worker = _workers(settings)[number]
     name = new_name(worker.name or "worker")
     return Worker(name, settings, worker, str(berth.runtime.application), berth.supervisor)
+
+
+def expected(settings: Settings) -> dict[str, int]:
+    """How many actors of each kind a configuration asks for, but for the application and the exporter itself."""
+    kinds = Counter(place.kind for place in plan_of(settings))
+    return {kind: number for kind, number in kinds.items() if kind not in ("application", "exporter")}
 
 
 def _workers(settings: Settings) -> list[WorkerSettings]:

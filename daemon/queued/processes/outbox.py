@@ -65,6 +65,9 @@ class Ended:
     enqueue: tuple[NewJob, ...] = ()
     ties: int = 0
     checkpoint: Checkpoint | None = None
+    #: The queue that it was claimed from, and the seconds from its being ready to its start, if it has started.
+    lane: str = ""
+    waited: float | None = None
     #: For the words of the log.
     attempt: int = 1
 
@@ -211,6 +214,8 @@ class Outbox:
             ended.duration,
             failure,
             ties=ended.ties,
+            lane=ended.lane,
+            waited=ended.waited,
             attempt=ended.attempt,
         )
 
@@ -220,10 +225,13 @@ class Outbox:
         opened = self._store.statement() if claimed.is_plain(outcomes) else self._store.transaction()
         try:
             with opened as session:
-                return claimed.finish(session, outcomes, self._worker)
+                report = claimed.finish(session, outcomes, self._worker)
         except DatabaseUnavailable:
             self._doubtful.update((ended.job_id, ended.lease) for ended in batch)
             raise
+        if wanted("acked"):
+            emit("acked", seconds=time.monotonic() - now, process=self._worker.process_name)
+        return report
 
     def _tell(self, batch: Sequence[Ended], report: claimed.Report) -> None:
         self._announce(report.arrivals)
@@ -238,6 +246,8 @@ class Outbox:
             )
         refused = {(stale.job_id, stale.lease) for stale in report.stale}
         self._doubtful.difference_update((ended.job_id, ended.lease) for ended in batch)
+        if wanted("jobs_ended"):
+            emit("jobs_ended", ended=batch, refused=refused, process=self._worker.process_name)
         for ended in batch:
             name = _EVENTS[ended.kind]
             if wanted(name) and (ended.job_id, ended.lease) not in refused:
@@ -248,7 +258,8 @@ class Outbox:
                     duration=ended.duration,
                     failure=ended.failure,
                     wait=ended.wait,
-                    attempts=ended.attempt,
+                    queue=ended.lane,
+                    attempt=ended.attempt,
                     process=self._worker.process_name,
                 )
 

@@ -22,7 +22,7 @@ from queued.processes.outage import AWAY, Outage
 from queued.processes.wakeup import Wakeup
 from queued.storage import claimed, processes
 from queued.storage.store import Store, open_store
-from queued.telemetry import emit
+from queued.telemetry import emit, wanted
 
 #: The longest a role rests in one go, in seconds: so often it shows that it lives, and looks whether its parent does.
 PULSE = 1.0
@@ -47,11 +47,13 @@ class Liveness:
         """The actor is in the database."""
         self._write(b"R")
 
-    def moved(self, now: float) -> None:
-        """The loop has turned; written at most once a second."""
-        if now >= self._next:
-            self._next = now + PULSE
-            self._write(b".")
+    def moved(self, now: float) -> bool:
+        """The loop has turned; written at most once a second, and then True."""
+        if now < self._next:
+            return False
+        self._next = now + PULSE
+        self._write(b".")
+        return True
 
     @property
     def orphaned(self) -> bool:
@@ -87,6 +89,10 @@ class Role:
 
     def metadata(self) -> Mapping[str, Any]:
         """Facts for `processes.metadata` and the line of the log that says the actor has started."""
+        return {}
+
+    def gauges(self) -> Mapping[str, Any]:
+        """What it is busy with at this moment, for those who measure."""
         return {}
 
     def ready(self) -> None:
@@ -139,7 +145,8 @@ class Role:
     def tend(self) -> None:
         """Show that the loop turns, notice a dead parent, beat when due. For loops inside `drain` too."""
         now = time.monotonic()
-        self.liveness.moved(now)
+        if self.liveness.moved(now) and wanted("turned"):
+            emit("turned", process=self.name, gauges=self.gauges())
         if self.liveness.orphaned and not self.wakeup.stopping:
             emit("orphaned", process=self.name)
             self.wakeup.stop()

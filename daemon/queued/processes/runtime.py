@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 from pathlib import Path
 
 from queued.domain.errors import ConfigurationError
@@ -13,6 +14,10 @@ from queued.domain.errors import ConfigurationError
 LOCK = "lock"
 #: The name under which workers find the fork server that is in force: a symbolic link, replaced in one step.
 APPLICATION = "app.sock"
+#: Its time of change is when the supervisor's loop last turned, in monotonic seconds: no clock that is set touches that.
+PULSE = "pulse"
+#: Seconds between two marks of the turning loop.
+MARK_EVERY = 1.0
 
 
 class Runtime:
@@ -21,6 +26,7 @@ class Runtime:
     def __init__(self, directory: Path, lock: int) -> None:
         self.directory = directory
         self._lock = lock
+        self._mark_at = 0.0
 
     @classmethod
     def make(cls, parent: str, name: str) -> Runtime:
@@ -51,11 +57,30 @@ class Runtime:
         fresh.symlink_to(socket)
         fresh.replace(self.application)
 
+    def turned(self) -> None:
+        """The supervisor's loop has turned: for those who ask whether it lives. Written at most once a second."""
+        now = time.monotonic()
+        if now >= self._mark_at:
+            self._mark_at = now + MARK_EVERY
+            try:
+                (self.directory / PULSE).touch(mode=0o600)
+                os.utime(self.directory / PULSE, (now, now))
+            except OSError:
+                pass  # a full disk; the mark that stands grows old, and that is said
+
     def remove(self) -> None:
         """Remove the directory, unless a slot file is left: it holds what a later supervisor must know."""
         if not any(self.directory.glob("*.slots")):
             shutil.rmtree(self.directory, ignore_errors=True)
         os.close(self._lock)
+
+
+def pause_of(directory: Path, now: float) -> float | None:
+    """Seconds since the loop of a directory's supervisor has turned; None when it has left no mark."""
+    try:
+        return max(0.0, now - (directory / PULSE).stat().st_mtime)
+    except OSError:
+        return None
 
 
 def refuse_strangers(directory: Path) -> None:

@@ -116,7 +116,7 @@ class Station:
                 "priority": job.priority,
                 "attempt": job.attempt,
                 "counters": dict(job.counters),
-                "enqueued_at": job.enqueued_at.timestamp(),
+                "enqueued_at": job.enqueued,
             }
             if job.steps is not None:
                 frame["steps"] = job.steps

@@ -44,9 +44,11 @@ from queued.domain.supervision import (
     Switch,
     Tick,
 )
+from queued.metrics.counting import Counting
 from queued.processes.applications import Application
 from queued.processes.crew import Berth, Make, check_plan, limits_of, make_role, plan_of
 from queued.processes.declared import declare
+from queued.processes.exporter import whoami
 from queued.processes.hosts import Host
 from queued.processes.hosts.fork import ForkHost
 from queued.processes.hosts.thread import ThreadHost
@@ -113,6 +115,7 @@ class Supervisor:
         self._applications: dict[str, Application] = {}
         self._starts_of_application = 0
         self._runtime: Runtime
+        self._counting: Counting | None = None
         self._events: deque[Event] = deque()
         self._start_told = False
         self._notifier = Notifier()
@@ -135,8 +138,11 @@ class Supervisor:
             check_plan(self.settings)
             self._runtime = Runtime.make(self.settings.runtime_directory, self.name)
             try:
+                self._count(self.settings)
                 return self._supervise()
             finally:
+                if self._counting is not None:
+                    self._counting.end()
                 self._runtime.remove()
         except (ConfigurationError, DatabaseMisconfigured, SchemaTooNew) as error:
             emit("refused", error=str(error))
@@ -159,6 +165,12 @@ class Supervisor:
         emit("stopped", process=self.name, status=self._status)
         return self._status
 
+    def _count(self, settings: Settings) -> None:
+        """Count events from now on, here and in every actor that is started, where a configuration has somebody to tell of them."""
+        if self._counting is None and settings.metrics.wanted:
+            self._counting = Counting(str(self._runtime.directory), whoami, settings.metrics.label_limit)
+            self._counting.begin()
+
     def _enter(self) -> None:
         try:
             self._registry.enter()
@@ -179,6 +191,8 @@ class Supervisor:
         self._hear_applications()
         self._reap()
         self._feed(Tick())
+        self._runtime.turned()
+        emit("turned", process=self.name)
         self._registry.describe(self._metadata())
         self._registry.tick()
         self._tell(outage=self._registry.outage)
@@ -271,6 +285,7 @@ class Supervisor:
         if (settings.mode, settings.database) != (self.settings.mode, self.settings.database):
             self._not_reloaded("mode and database take effect with a restart only")
             return
+        self._count(settings)
         self._generations[self._state.tried + 1] = settings
         self._state = replace(self._state, limits=limits_of(settings))
         self._feed(ReloadAsked(plan_of(settings)))
@@ -344,6 +359,8 @@ class Supervisor:
     def _leave_behind(self) -> None:
         """In a forked child: let go of what is the supervisor's."""
         self._registry.store.forget()
+        if self._counting is not None:
+            self._counting.restart()
         self._notifier.forget()
         self._wakeup.close()
         for carried in list(self._carried.values()):

@@ -36,7 +36,7 @@ from queued.storage import claimed, expiries, queues, ready, unique
 from queued.storage.claimed import CRASH_POLICY
 from queued.storage.sql import Dialect
 from queued.storage.store import Bell
-from queued.telemetry import emit
+from queued.telemetry import emit, wanted
 
 #: Most jobs that run alone at once because their process crashed before.
 MOST_ALONE = 3
@@ -123,6 +123,13 @@ class Worker(Role):
             **({"runs": "programs only"} if self._programs else {}),
             "slots": [*self._slots, self._untold],
         }
+
+    def gauges(self) -> Mapping[str, Any]:
+        """A runner is kept supplied: while more jobs are in its hands than it has threads, all of them are busy."""
+        alone = [station for station in self._alone if station is not None]
+        busy = sum(min(len(station.deliveries), station.capacity) for station in self._stations())
+        threads = self.capacity + sum(station.capacity for station in alone)
+        return {"queues": ",".join(self.worker.queues), "threads": threads, "busy": busy}
 
     def ready(self) -> None:
         if self.settings.database.wake:
@@ -266,7 +273,8 @@ class Worker(Role):
             return  # its fate was settled before: killed, or called back
         duration = max(0.0, frame["end"] - frame["start"])
         self._pace.observe(duration)
-        self._outbox.add(ended(delivery.job, frame, duration))
+        waited = max(0.0, delivery.job.waited + frame["start"] - delivery.sent_at)
+        self._outbox.add(ended(delivery.job, frame, duration, waited))
 
     def _moved(self, station: Station, frame: Mapping[str, Any]) -> None:
         key = (frame["id"], frame["lease"])
@@ -277,7 +285,9 @@ class Worker(Role):
     def _give_back(self, delivery: Delivery, now: float) -> None:
         kind: OutcomeKind = "cancelled" if delivery.cancel_wanted else "released"
         job = delivery.job
-        self._outbox.add(Ended(job.id, job.lease, job.class_name, kind, now, ties=job.ties, attempt=job.attempt))
+        self._outbox.add(
+            Ended(job.id, job.lease, job.class_name, kind, now, ties=job.ties, lane=job.queue, attempt=job.attempt)
+        )
 
     # what runs
 
@@ -535,7 +545,16 @@ class Worker(Role):
         for job in found:
             if refusal is not None and job.ties & (UNTIL_START | EXPIRING):
                 self._outbox.add(
-                    Ended(job.id, job.lease, job.class_name, "released", now, ties=job.ties, attempt=job.attempt)
+                    Ended(
+                        job.id,
+                        job.lease,
+                        job.class_name,
+                        "released",
+                        now,
+                        ties=job.ties,
+                        lane=job.queue,
+                        attempt=job.attempt,
+                    )
                 )
             elif job.id in lapsed:
                 self._outbox.add(
@@ -547,6 +566,7 @@ class Worker(Role):
                         now,
                         failure=failure,
                         ties=job.ties,
+                        lane=job.queue,
                         attempt=job.attempt,
                     )
                 )
@@ -562,7 +582,16 @@ class Worker(Role):
                 "queued.JobTooLarge", "its arguments are too large to be handed to the process that runs jobs"
             )
             self._outbox.add(
-                Ended(job.id, job.lease, job.class_name, "failed", now, failure=failure, attempt=job.attempt)
+                Ended(
+                    job.id,
+                    job.lease,
+                    job.class_name,
+                    "failed",
+                    now,
+                    failure=failure,
+                    lane=job.queue,
+                    attempt=job.attempt,
+                )
             )
 
     def _search(self, now: float) -> None:
@@ -587,8 +616,11 @@ class Worker(Role):
         lease = (self.process_id << LEASE_BITS) + self._leases
         self._leases += limit  # also when the claim fails: it may have been made all the same
         # Not durable: a claim that a power cut undoes leaves its jobs ready, and whatever was stored after it is undone too.
+        began = time.monotonic()
         with self.store.statement(durable=False) as session:
             found, taken = ready.claim(session, marks, limit, self.process_id, lease, self._programs)
+        if wanted("polled"):
+            emit("polled", count=len(found), seconds=time.monotonic() - began, process=self.name)
         self._lanes.taken(taken)
         self._unnoted |= {lane.queue for lane in taken} - self._noted
         return found
@@ -764,12 +796,21 @@ def new_job(frame: Mapping[str, Any]) -> NewJob:
     )
 
 
-def ended(job: ClaimedJob, frame: Mapping[str, Any], duration: float) -> Ended:
-    """What a runner said of a job's end."""
+def ended(job: ClaimedJob, frame: Mapping[str, Any], duration: float, waited: float) -> Ended:
+    """What a runner said of the end of a job that had waited so many seconds for its start."""
     kind = frame["kind"]
     if kind == "done" and len(frame) == 5:
         return Ended(
-            job.id, job.lease, job.class_name, "done", frame["end"], duration, ties=job.ties, attempt=job.attempt
+            job.id,
+            job.lease,
+            job.class_name,
+            "done",
+            frame["end"],
+            duration,
+            ties=job.ties,
+            lane=job.queue,
+            waited=waited,
+            attempt=job.attempt,
         )
     error = frame.get("error")
     failure = None
@@ -795,6 +836,8 @@ def ended(job: ClaimedJob, frame: Mapping[str, Any], duration: float) -> Ended:
         tuple(new_job(item) for item in frame.get("enqueue") or ()),
         job.ties,
         checkpoint_of(frame, frame.get("checkpoint")),
+        job.queue,
+        waited,
         job.attempt,
     )
 
@@ -807,10 +850,38 @@ def killed(delivery: Delivery, now: float) -> Ended:
         text = f"it ran longer than its timeout of {delivery.timeout:g} s and did not end when told to; its process was killed"
         failure = Failure("queued.JobTimedOut", text)
         return Ended(
-            job.id, job.lease, job.class_name, "failed", now, duration, failure, ties=job.ties, attempt=job.attempt
+            job.id,
+            job.lease,
+            job.class_name,
+            "failed",
+            now,
+            duration,
+            failure,
+            ties=job.ties,
+            lane=job.queue,
+            attempt=job.attempt,
         )
     if delivery.reason == "cancel":
-        return Ended(job.id, job.lease, job.class_name, "cancelled", now, duration, ties=job.ties, attempt=job.attempt)
+        return Ended(
+            job.id,
+            job.lease,
+            job.class_name,
+            "cancelled",
+            now,
+            duration,
+            ties=job.ties,
+            lane=job.queue,
+            attempt=job.attempt,
+        )
     return Ended(
-        job.id, job.lease, job.class_name, "released", now, duration, KILLED, ties=job.ties, attempt=job.attempt
+        job.id,
+        job.lease,
+        job.class_name,
+        "released",
+        now,
+        duration,
+        KILLED,
+        ties=job.ties,
+        lane=job.queue,
+        attempt=job.attempt,
     )

@@ -48,6 +48,8 @@ NO_ID = 2**63 - 1
 BACKLOG_CAP = 10_000
 #: Holders of a key that are named.
 FEW = 5
+#: Ready jobs of each queue that are counted whatever the budget.
+FAIR_SHARE = 1_000
 #: Rows fetched at a time where every row must be looked at.
 PAGE = 1_000
 
@@ -384,24 +386,30 @@ def _process(row: Row, threshold: float, counts: dict[str, int] | None = None) -
 # queues and the whole
 
 
-def queues(session: Session, known: tuple[ProcessInfo, ...] | None = None) -> tuple[QueueInfo, ...]:
+def queues(
+    session: Session, known: tuple[ProcessInfo, ...] | None = None, cap: int | None = None, budget: int | None = None
+) -> tuple[QueueInfo, ...]:
     """Every queue that holds an unfinished job, or that a worker has seen, or that somebody has paused.
 
-    `known` are the processes, when the caller has read them already.
+    `known` are the processes, when the caller has read them already. Counts stop at `cap` rows, else at `COUNT_CAP`; those of
+    ready jobs share a `budget` of rows, where one is given, of which each queue has `FAIR_SHARE` at least.
     """
     if known is None:
         known = processes(session)
     serving = [process.metadata.get("queues") for process in known if process.alive and process.kind == "worker"]
     clock = now(session)
     paused = {row["name"]: row["paused_at"] for row in session.all("insights.queues")}
-    scheduled = _by_queue(session, "insights.scheduled_by_queue")
-    blocked = _by_queue(session, "insights.blocked_by_queue")
-    running = _by_queue(session, "insights.claimed_by_queue")
-    failed = _by_queue(session, "insights.failed_by_queue")
+    scheduled = _by_queue(session, "insights.scheduled_by_queue", cap)
+    blocked = _by_queue(session, "insights.blocked_by_queue", cap)
+    running = _by_queue(session, "insights.claimed_by_queue", cap)
+    failed = _by_queue(session, "insights.failed_by_queue", cap)
     oldest = _oldest(session)
+    most = cap
+    if budget is not None:
+        most = min(COUNT_CAP if cap is None else cap, max(FAIR_SHARE, budget // max(1, len(oldest))))
     listed = []
     for name in sorted({*paused, *scheduled, *blocked, *running, *failed, *oldest}):
-        ready = _count(session, "insights.count_ready_in", queue=name) if name in oldest else Count(0)
+        ready = _count(session, "insights.count_ready_in", most, queue=name) if name in oldest else Count(0)
         ready_at = oldest[name] if ready.value else None
         listed.append(
             QueueInfo(
@@ -425,10 +433,11 @@ def knows_queue(session: Session, queue: str) -> bool:
     return any(queue == info.name for info in queues(session, ()))
 
 
-def _by_queue(session: Session, statement: str) -> dict[str, Count]:
+def _by_queue(session: Session, statement: str, cap: int | None) -> dict[str, Count]:
     """The counts of one table by queue; when the whole table passes the cap, every count may be more than it says."""
-    counted = {row["queue"]: row["n"] for row in session.all(statement, cap=COUNT_CAP + 1)}
-    capped = sum(counted.values()) > COUNT_CAP
+    most = COUNT_CAP if cap is None else cap
+    counted = {row["queue"]: row["n"] for row in session.all(statement, cap=most + 1)}
+    capped = sum(counted.values()) > most
     return {queue: Count(n, capped) for queue, n in counted.items()}
 
 
@@ -441,7 +450,8 @@ def _oldest(session: Session) -> dict[str, datetime]:
     return oldest
 
 
-def _oldest_due(session: Session, clock: datetime) -> datetime | None:
+def oldest_due(session: Session, clock: datetime) -> datetime | None:
+    """Since when the longest due of the scheduled jobs is due; None while none is."""
     row = session.one("insights.longest_due")
     due: datetime | None = row["due_at"] if row is not None else None
     return due if due is not None and due <= clock else None
@@ -468,7 +478,7 @@ def overview(session: Session, threshold: float = ALIVE_THRESHOLD) -> Overview:
         oldest_ready_at=min((queue.oldest_ready_at for queue in listed if queue.oldest_ready_at), default=None),
         queues=listed,
         processes=known,
-        oldest_due_at=_oldest_due(session, clock),
+        oldest_due_at=oldest_due(session, clock),
     )
 
 
@@ -483,10 +493,10 @@ def backlog(session: Session) -> Backlog:
     return Backlog(ready.value, ready.capped, waited)
 
 
-def _count(session: Session, statement: str, **params: Any) -> Count:
-    row = session.one(statement, cap=COUNT_CAP + 1, **params)
+def _count(session: Session, statement: str, cap: int | None = None, **params: Any) -> Count:
+    row = session.one(statement, cap=(COUNT_CAP if cap is None else cap) + 1, **params)
     assert row is not None
-    return Count.of(row["n"])
+    return Count.of(row["n"]) if cap is None else Count.of(row["n"], cap)
 
 
 def locks(session: Session, limit: int, after: str = "") -> list[Lock]:

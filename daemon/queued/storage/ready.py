@@ -71,10 +71,11 @@ def claim(
                 row["attempt"],
                 row["arguments"],
                 row["options"],
-                row["enqueued_at"],
+                row["enqueued"],
                 json.loads(row["counters"]) if row["counters"] else {},
                 row["ties"],
                 row["steps"],
+                row["waited"],
             )
         )
     return claimed, {Lane(*lane): seq for lane, seq in last.items()}

@@ -31,7 +31,8 @@ NETWORK_FILE_SYSTEMS = frozenset(
 #: Holds the jobs of one claim between its statements; it lives in memory, for this connection only.
 SCRATCH = """
 CREATE TEMP TABLE IF NOT EXISTS picked (
-  seq INTEGER PRIMARY KEY, job_id INTEGER, queue TEXT, priority INTEGER, attempt INTEGER, ties INTEGER
+  seq INTEGER PRIMARY KEY, job_id INTEGER, queue TEXT, priority INTEGER, attempt INTEGER, ties INTEGER,
+  ready_at INTEGER
 )
 """
 
@@ -50,15 +51,16 @@ def adapt(value: Any) -> Any:
     return value
 
 
-def row_of(cursor: sqlite3.Cursor, values: Any) -> Row:
-    """A row as a dict, moments as datetimes."""
-    row = {}
-    for column, value in zip(cursor.description, values, strict=True):
-        name = column[0]
-        if value is not None and name.endswith("_at"):
-            value = EPOCH + timedelta(microseconds=value)
-        row[name] = value
-    return row
+def rows_of(cursor: sqlite3.Cursor) -> list[Row]:
+    """The rows as dicts, moments as datetimes. Looking at each column once, and not in each row, halves the price of a row."""
+    names = [column[0] for column in cursor.description]
+    rows = [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
+    for name in names:
+        if name.endswith("_at"):
+            for row in rows:
+                if row[name] is not None:
+                    row[name] = EPOCH + timedelta(microseconds=row[name])
+    return rows
 
 
 class SqliteSession:
@@ -76,13 +78,12 @@ class SqliteSession:
         touched = 0
         for text in self._texts[name]:
             cursor = self._connection.cursor()
-            cursor.row_factory = row_of
             try:
                 cursor.execute(text, values)
             except (UnicodeError, OverflowError) as error:
                 raise DatabaseError(f"SQLite cannot hold a value of {name}: {error}") from error
             if cursor.description is not None:
-                rows = cursor.fetchall()
+                rows = rows_of(cursor)
             touched = cursor.rowcount if cursor.rowcount >= 0 else len(rows)
         return rows, touched
 

@@ -36,14 +36,15 @@ WITH lane AS MATERIALIZED (
   LIMIT :limit
 ), gone AS (
   DELETE FROM queued.ready WHERE ctid = ANY (ARRAY(SELECT place FROM picked))
-  RETURNING job_id, queue, priority, seq, attempt, ties
+  RETURNING job_id, queue, priority, seq, attempt, ties, ready_at
 ), leased AS (
-  SELECT job_id, queue, priority, seq, attempt, ties, :lease::bigint + row_number() OVER () AS lease FROM gone
+  SELECT job_id, queue, priority, seq, attempt, ties, ready_at, :lease::bigint + row_number() OVER () AS lease FROM gone
 ), taken AS (
   INSERT INTO queued.claimed (job_id, lease, process_id, queue, priority, attempt, ties)
   SELECT job_id, lease, :process_id, queue, priority, attempt, ties FROM leased
 )
-SELECT j.id, l.lease, j.class_name, l.queue, l.priority, l.seq, l.attempt, l.ties, j.arguments, j.options, j.enqueued_at,
+SELECT j.id, l.lease, j.class_name, l.queue, l.priority, l.seq, l.attempt, l.ties, j.arguments, j.options,
+  extract(epoch FROM j.enqueued_at)::float8 AS enqueued, extract(epoch FROM now() - l.ready_at)::float8 AS waited,
   CASE WHEN l.attempt > 1 THEN (
     SELECT json_object_agg(c.policy, c.spent)::text FROM (
       SELECT a.policy, count(*) AS spent FROM queued.attempts AS a
@@ -66,14 +67,15 @@ WITH picked AS MATERIALIZED (
   ORDER BY l.rank, l.priority, r.seq LIMIT :limit FOR UPDATE OF r SKIP LOCKED
 ), gone AS (
   DELETE FROM queued.ready WHERE ctid = ANY (ARRAY(SELECT place FROM picked))
-  RETURNING job_id, queue, priority, seq, attempt, ties
+  RETURNING job_id, queue, priority, seq, attempt, ties, ready_at
 ), leased AS (
-  SELECT job_id, queue, priority, seq, attempt, ties, :lease::bigint + row_number() OVER () AS lease FROM gone
+  SELECT job_id, queue, priority, seq, attempt, ties, ready_at, :lease::bigint + row_number() OVER () AS lease FROM gone
 ), taken AS (
   INSERT INTO queued.claimed (job_id, lease, process_id, queue, priority, attempt, ties)
   SELECT job_id, lease, :process_id, queue, priority, attempt, ties FROM leased
 )
-SELECT j.id, l.lease, j.class_name, l.queue, l.priority, l.seq, l.attempt, l.ties, j.arguments, j.options, j.enqueued_at,
+SELECT j.id, l.lease, j.class_name, l.queue, l.priority, l.seq, l.attempt, l.ties, j.arguments, j.options,
+  extract(epoch FROM j.enqueued_at)::float8 AS enqueued, extract(epoch FROM now() - l.ready_at)::float8 AS waited,
   (SELECT json_object_agg(c.policy, c.spent)::text FROM (
      SELECT a.policy, count(*) AS spent FROM queued.attempts AS a
      WHERE a.job_id = l.job_id AND a.counted AND a.policy IS NOT NULL GROUP BY a.policy

@@ -1,12 +1,14 @@
 -- name: lanes
--- Every lane that holds a job, by jumping from lane to lane in the index.
+-- Every lane that holds a job, by jumping from lane to lane in the index. A comparison of pairs would walk the whole lane that it
+-- leaves, so the next lane is looked for in the same queue first, and then in the next one.
 WITH RECURSIVE lane (queue, priority) AS (
   SELECT * FROM (SELECT queue, priority FROM queued.ready ORDER BY queue, priority LIMIT 1)
   UNION ALL
   SELECT r.queue, r.priority
-  FROM lane JOIN queued.ready AS r ON r.seq = (
-    SELECT n.seq FROM queued.ready AS n WHERE (n.queue, n.priority) > (lane.queue, lane.priority)
-    ORDER BY n.queue, n.priority LIMIT 1
+  FROM lane JOIN queued.ready AS r ON r.seq = COALESCE(
+    (SELECT n.seq FROM queued.ready AS n WHERE n.queue = lane.queue AND n.priority > lane.priority
+     ORDER BY n.priority LIMIT 1),
+    (SELECT n.seq FROM queued.ready AS n WHERE n.queue > lane.queue ORDER BY n.queue, n.priority LIMIT 1)
   )
 )
 SELECT queue, priority FROM lane
@@ -17,8 +19,8 @@ SELECT queue, priority FROM lane
 -- Differs by necessity: no data-modifying CTE, so the picked rows rest in a table of the connection's own.
 DELETE FROM temp.picked;
 
-INSERT INTO temp.picked (seq, job_id, queue, priority, attempt, ties)
-SELECT r.seq, r.job_id, r.queue, r.priority, r.attempt, r.ties
+INSERT INTO temp.picked (seq, job_id, queue, priority, attempt, ties, ready_at)
+SELECT r.seq, r.job_id, r.queue, r.priority, r.attempt, r.ties, r.ready_at
 FROM (
   SELECT given.queue, given.priority, (
     SELECT min(h.seq) FROM queued.ready AS h WHERE h.queue = given.queue AND h.priority = given.priority
@@ -40,7 +42,8 @@ DELETE FROM queued.ready WHERE seq IN (SELECT seq FROM temp.picked);
 INSERT INTO queued.claimed (job_id, lease, process_id, queue, priority, attempt, ties)
 SELECT job_id, :lease + row_number() OVER (ORDER BY seq), :process_id, queue, priority, attempt, ties FROM temp.picked;
 
-SELECT j.id, c.lease, j.class_name, p.queue, p.priority, p.seq, p.attempt, p.ties, j.arguments, j.options, j.enqueued_at,
+SELECT j.id, c.lease, j.class_name, p.queue, p.priority, p.seq, p.attempt, p.ties, j.arguments, j.options,
+  j.enqueued_at / 1000000.0 AS enqueued, (c.claimed_at - p.ready_at) / 1000000.0 AS waited,
   CASE WHEN p.attempt > 1 THEN (
     SELECT json_group_object(s.policy, s.spent) FROM (
       SELECT a.policy AS policy, count(*) AS spent FROM queued.attempts AS a
@@ -56,8 +59,8 @@ CROSS JOIN queued.claimed AS c ON c.job_id = p.job_id
 -- As `claim`, of programs alone. They are few, and the index ready_programs holds nothing else.
 DELETE FROM temp.picked;
 
-INSERT INTO temp.picked (seq, job_id, queue, priority, attempt, ties)
-SELECT r.seq, r.job_id, r.queue, r.priority, r.attempt, r.ties
+INSERT INTO temp.picked (seq, job_id, queue, priority, attempt, ties, ready_at)
+SELECT r.seq, r.job_id, r.queue, r.priority, r.attempt, r.ties, r.ready_at
 FROM json_each(:lanes) AS given
 CROSS JOIN queued.ready AS r ON r.queue = json_extract(given.value, '$[0]') AND r.priority = json_extract(given.value, '$[1]')
      AND (r.ties & 128) <> 0
@@ -71,7 +74,8 @@ DELETE FROM queued.ready WHERE seq IN (SELECT seq FROM temp.picked);
 INSERT INTO queued.claimed (job_id, lease, process_id, queue, priority, attempt, ties)
 SELECT job_id, :lease + row_number() OVER (ORDER BY seq), :process_id, queue, priority, attempt, ties FROM temp.picked;
 
-SELECT j.id, c.lease, j.class_name, p.queue, p.priority, p.seq, p.attempt, p.ties, j.arguments, j.options, j.enqueued_at,
+SELECT j.id, c.lease, j.class_name, p.queue, p.priority, p.seq, p.attempt, p.ties, j.arguments, j.options,
+  j.enqueued_at / 1000000.0 AS enqueued, (c.claimed_at - p.ready_at) / 1000000.0 AS waited,
   (SELECT json_group_object(s.policy, s.spent) FROM (
      SELECT a.policy AS policy, count(*) AS spent FROM queued.attempts AS a
      WHERE a.job_id = p.job_id AND a.counted AND a.policy IS NOT NULL GROUP BY a.policy
