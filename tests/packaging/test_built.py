@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -47,6 +50,29 @@ def test_programs_and_pages_are_where_a_host_looks_for_them(package: Get) -> Non
     for page in (ROOT / "man").iterdir():
         section = page.suffix.removeprefix(".")
         assert f"usr/share/man/man{section}/{page.name}.gz" in members
+
+
+def test_shells_complete_what_the_programs_own_tables_say(package: Get) -> None:
+    tree = package("queued").tree
+    for shell, path in (
+        ("bash", "usr/share/bash-completion/completions/queuectl"),
+        ("zsh", "usr/share/zsh/vendor-completions/_queuectl"),
+        ("fish", "usr/share/fish/vendor_completions.d/queuectl.fish"),
+    ):
+        told = subprocess.run(
+            [sys.executable, "-m", "queued", "completion", shell],
+            env={**os.environ, "PYTHONPATH": str(ROOT / "daemon")},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        assert (tree / path).read_text() == told.stdout
+
+
+def test_what_prometheus_and_grafana_need_is_among_the_examples(package: Get) -> None:
+    shipped = package("queued").tree / "usr/share/doc/queued/examples/monitoring"
+    assert same(ROOT / "packaging/monitoring", shipped)
 
 
 def test_the_program_needs_libraries_of_debian_and_no_python(package: Get) -> None:

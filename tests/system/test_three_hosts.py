@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from fixtures.troubleshooting import quoted
+from system.guide import follow
 from system.shop import URL, Shop
 
 
@@ -173,3 +174,16 @@ def test_daemons_wait_until_postgresql_has_connections_again(shop: Shop) -> None
     shop.web.wait_for(lambda: shop.web.run("queuectl", "status", check=False).returncode == 0, "a healthy queue", 60)
     shop.order([number])
     shop.ledger.wait_for("end", job=number)
+
+
+def test_node_exporter_on_worker_serves_the_metrics_of_the_queue(shop: Shop) -> None:
+    follow(shop.worker, "Metrics of worker")
+    fetch = "import urllib.request; print(urllib.request.urlopen('http://10.0.0.2:9100/metrics', timeout=10).read().decode())"
+
+    def served() -> set[str]:
+        said = shop.web.run("/srv/shop/.venv/bin/python", "-c", fetch, check=False).stdout
+        return {line for line in said.splitlines() if line.startswith("queued_")}
+
+    wanted = 'queued_collector_success{collector="database"} 1'
+    shop.worker.wait_for(lambda: wanted in served(), f"{wanted} from node-exporter")
+    assert any(line.startswith("queued_build_info{") for line in served())
