@@ -93,12 +93,7 @@ def test_another_role_runs_beside_them_from_a_file_of_its_own(host: Host) -> Non
     )
     host.systemctl("enable", "--now", "queued@mail")
     assert [kind for kind, role in actors(host) if role == "mail"] == ["supervisor", "worker"]
-    assert [kind for kind, role in actors(host) if role == "worker"] == [
-        "dispatcher",
-        "scheduler",
-        "supervisor",
-        "worker",
-    ]
+    assert [kind for kind, role in actors(host) if role == "worker"] == WORKER
 
 
 def test_systemd_finds_the_roles_well_confined(host: Host) -> None:
