@@ -15,6 +15,9 @@ NOT_OURS = (
     "/srv/repository", "/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/.pwd.lock", "/etc/subuid", "/etc/subgid",
 )  # fmt: skip
 
+#: The actors of the role `worker` as shipped.
+WORKER = ["dispatcher", "exporter", "scheduler", "supervisor", "worker"]
+
 
 @pytest.fixture(scope="module", params=["bookworm", "trixie"])
 def host(request: pytest.FixtureRequest, new_host: NewHost) -> Host:
@@ -62,14 +65,14 @@ def test_apt_install_queued_worker_starts_workers_a_dispatcher_and_a_scheduler(h
     assert host.systemctl("is-active", "queued@worker").strip() == "active"
     assert host.systemctl("is-enabled", "queued@worker").strip() == "enabled"
     # Type=notify: who reads this right after the installation finds all actors registered.
-    assert actors(host) == [(kind, "worker") for kind in ("dispatcher", "scheduler", "supervisor", "worker")]
+    assert actors(host) == [(kind, "worker") for kind in WORKER]
     assert "1 worker" in host.show("queued@worker", "StatusText")
 
 
 def test_apt_install_queued_web_starts_a_role_without_workers(host: Host) -> None:
     host.apt("install", "queued-web")
     assert host.systemctl("is-active", "queued@web").strip() == "active"
-    assert [kind for kind, role in actors(host) if role == "web"] == ["supervisor"]
+    assert [kind for kind, role in actors(host) if role == "web"] == ["exporter", "supervisor"]
     assert "Started Worker" not in host.journal("-u", "queued@web")
 
 
@@ -90,12 +93,7 @@ def test_another_role_runs_beside_them_from_a_file_of_its_own(host: Host) -> Non
     )
     host.systemctl("enable", "--now", "queued@mail")
     assert [kind for kind, role in actors(host) if role == "mail"] == ["supervisor", "worker"]
-    assert [kind for kind, role in actors(host) if role == "worker"] == [
-        "dispatcher",
-        "scheduler",
-        "supervisor",
-        "worker",
-    ]
+    assert [kind for kind, role in actors(host) if role == "worker"] == WORKER
 
 
 def test_systemd_finds_the_roles_well_confined(host: Host) -> None:
@@ -121,7 +119,8 @@ def test_it_installs_again_and_an_application_in_debian_s_own_python_uses_it(hos
     app = r"s|^production:|&\n  app: {path: /srv/app, import: sums, python: /usr/bin/python3}|"
     host.shell(f"sed -i '{app}' /etc/queued/queue.yml")
     host.systemctl("reload", "queued@worker")
-    # The address of the queue is in /etc/queued/queue.yml, which the group queued may read.
+    # The file that holds the queue's address can be read by the group queued.
     program = "import sums; sums.add.enqueue(1, 2)"
-    host.run("env", "-C", "/srv/app", "/usr/bin/python3", "-c", program, user="queued")
+    command = ["env", "-C", "/srv/app", "QUEUED_CONFIG=/etc/queued/queue.yml", "/usr/bin/python3", "-c", program]
+    host.run(*command, user="queued")
     host.wait_for(lambda: "sum: 3" in host.journal("-u", "queued@worker"), "the job's output")
