@@ -29,7 +29,7 @@ unshare --mount --pid --fork --propagation private sh -euc '
     echo "$pid"
     exec cat >/dev/null
 ' lab "$1"
-find "$1" -depth -type d -exec rmdir {} +
+[ ! -d "$1" ] || find "$1" -depth -type d -exec rmdir {} +
 """
 
 
