@@ -148,7 +148,7 @@ def test_a_journal_that_does_not_keep_up_is_not_waited_for(journald: Journald, m
 
 
 @pytest.mark.parametrize("kind", ["pipe", "socket"])
-@pytest.mark.parametrize("text", ["x" * 500_000, "\n" * 100_000, "\x1b\u20ac" * 100_000])
+@pytest.mark.parametrize("text", ["x" * 300_000, "\n" * 10_000, "\x1b\u20ac" * 20_000])
 def test_a_stream_that_nobody_reads_is_not_waited_for_however_long_the_entry(
     kind: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,7 +159,7 @@ def test_a_stream_that_nobody_reads_is_not_waited_for_however_long_the_entry(
     write = to_journal("queued", Journal(str(tmp_path / "away")))
     with open(theirs, "w", buffering=1, encoding="utf-8", errors="backslashreplace") as stderr:
         monkeypatch.setattr(sys, "stderr", stderr)
-        entries = [Entry(0.0, "info", "job_output", text, {})] * 100
+        entries = [Entry(0.0, "info", "job_output", text, {})] * 60
         thread = threading.Thread(target=lambda: [write(entry) for entry in entries], daemon=True)
         thread.start()
         thread.join(60)

@@ -118,3 +118,18 @@ def test_it_shows_that_it_lives_between_the_batches_of_what_it_forgets(
     os.close(told)
     with open(heard, "rb") as pipe:
         assert len(pipe.read()) > 12
+
+
+def test_the_wait_for_a_beat_and_that_for_the_next_poll_are_two_silences(
+    dispatcher: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(role, "PULSE", 0.0)
+    one = dispatcher()
+    heard, told = os.pipe()
+    one.liveness = Liveness(told)
+    one._register()
+    one.heartbeat.registered(time.monotonic() - 2 * one.heartbeat.interval)
+    one.tend()
+    os.close(told)
+    with open(heard, "rb") as pipe:
+        assert pipe.read() == b".R..", "one before the beat, one after it"
