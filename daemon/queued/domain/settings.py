@@ -577,7 +577,8 @@ SETTINGS: tuple[Setting, ...] = (
         "file",
         None,
         "A file for the textfile collector of Prometheus' node exporter, whose name ends in .prom."
-        " Instead of listen, never with it under one Prometheus: it would add up the same jobs twice.",
+        " Instead of listen, never with it under one Prometheus: it would add up the same jobs twice."
+        " Each role of a host needs a file of its own.",
         default_text="off",
     ),
     Setting(
