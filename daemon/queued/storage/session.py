@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -46,6 +47,12 @@ class Session(Protocol):
 
     def run(self, name: str, /, **params: Any) -> int:
         """Run the named statement; the number of rows it touched."""
+
+    def waiting_at_most(self, seconds: float) -> AbstractContextManager[None]:
+        """A block whose statements each wait so long at most for locks of other transactions.
+
+        Raises LockNotAvailable; then nothing of the block has happened, and the transaction may go on.
+        """
 
 
 def listed(dialect: Dialect, rows: Sequence[Sequence[Any]], *names: str) -> dict[str, Any]:
