@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 
 from fixtures.daemon import PACKAGE
 from queued import journal
-from queued.entries import Entry, as_fields, to_journal
+from queued.entries import AT_ONCE, CUT, Entry, as_fields, briefly, plain, to_journal
 from queued.journal import LARGE, Journal, encode, is_stream
 
 #: Other programs find the package of this checkout, wherever they run.
@@ -144,6 +145,38 @@ def test_a_journal_that_does_not_keep_up_is_not_waited_for(journald: Journald, m
         assert not target.send([("MESSAGE", "nobody reads")])
     assert time.monotonic() - started < 20 * journal.PATIENCE
     assert target.lost == 1000
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+@pytest.mark.parametrize("text", ["x" * 300_000, "\n" * 10_000, "\x1b\u20ac" * 20_000])
+def test_a_stream_that_nobody_reads_is_not_waited_for_however_long_the_entry(
+    kind: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind == "pipe":
+        ours, theirs = os.pipe()
+    else:
+        ours, theirs = (end.detach() for end in socket.socketpair())
+    write = to_journal("queued", Journal(str(tmp_path / "away")))
+    with open(theirs, "w", buffering=1, encoding="utf-8", errors="backslashreplace") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        entries = [Entry(0.0, "info", "job_output", text, {})] * 60
+        thread = threading.Thread(target=lambda: [write(entry) for entry in entries], daemon=True)
+        thread.start()
+        thread.join(60)
+        waits = thread.is_alive()
+        found = os.read(ours, AT_ONCE)
+        os.close(ours)  # whoever waits for a reader after all goes on
+        thread.join(60)
+    assert not waits
+    assert CUT.encode() in found
+
+
+def test_an_entry_is_cut_only_where_a_stream_would_not_take_it_at_once() -> None:
+    short = Entry(0.0, "info", "job_output", "two\nlines", {})
+    assert briefly(short) == plain(short)
+    long = briefly(Entry(0.0, "info", "job_output", "\u20ac" * 5000, {}))
+    assert AT_ONCE - 4 <= len(long.encode()) <= AT_ONCE
+    assert long.endswith("\u20ac" + CUT)
 
 
 def test_a_stream_is_the_journal_when_device_and_inode_say_so(tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from queued.client.step import Step as Step
     from queued.client.step import progress as progress
     from queued.client.step import step as step
+    from queued.client.tracing import trace as trace
     from queued.domain.errors import ArgumentError as ArgumentError
     from queued.domain.errors import BatchFinished as BatchFinished
     from queued.domain.errors import ConfigurationError as ConfigurationError
@@ -126,6 +127,7 @@ _NAMES: dict[str, str] = {
     "queued.client.route": "configure",
     "queued.client.sending": "aenqueue_many enqueue_many",
     "queued.client.step": "Step progress step",
+    "queued.client.tracing": "trace",
     "queued.domain.errors": (
         "ArgumentError BatchFinished ConfigurationError DatabaseError DatabaseMisconfigured DatabaseUnavailable EnqueueError "
         "JobCancelled JobCrashed JobFailed JobTimedOut NotAllowed NotUnique QueuedError SchemaTooNew StepError StepsChanged "

@@ -32,6 +32,10 @@ FIELDS: Mapping[str, str] = {
 }
 #: Facts that are lists of job ids.
 JOBS = ("ids", "jobs", "crashed", "failed", "released", "cancelled")
+#: Bytes that a stream takes without waiting when select calls it writable: a pipe no more than these (PIPE_BUF), a socket's
+#: queue some more.
+AT_ONCE = 4096
+CUT = " ... [cut]\n"
 #: Jobs of one event that are named; the journal holds 1024 fields an entry.
 MOST_JOBS = 900
 
@@ -68,6 +72,13 @@ def plain(entry: Entry) -> str:
     moment = datetime.fromtimestamp(entry.time).astimezone().isoformat(" ", "milliseconds")
     head = f"{moment} {NAMES[entry.level]:<5} {entry.process}"
     return "".join(f"{head} {printable(line)}\n" for line in entry.text.splitlines() or [""])
+
+
+def briefly(entry: Entry) -> str:
+    """As `plain`, cut to what a stream takes without waiting."""
+    text = plain(entry)
+    data = text.encode("utf-8", "backslashreplace")
+    return text if len(data) <= AT_ONCE else data[: AT_ONCE - len(CUT)].decode("utf-8", "ignore") + CUT
 
 
 def as_json(entry: Entry) -> str:
@@ -128,9 +139,9 @@ def to_stream(stream: TextIO | None, render: Callable[[Entry], str]) -> Writer:
 
 
 def to_journal(identifier: str, journal: Journal | None = None) -> Writer:
-    """Write to the journal. What it does not take goes to stderr as plain lines, if that takes it at once, else it is lost."""
+    """Write to the journal. What it does not take goes to stderr as plain lines, cut, if those are taken at once, else lost."""
     target = journal if journal is not None else Journal()
-    on_stderr = to_stream(None, plain)
+    on_stderr = to_stream(None, briefly)
 
     def write(entry: Entry) -> None:
         lost = target.lost

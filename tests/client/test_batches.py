@@ -296,3 +296,18 @@ def test_a_test_collects_members_and_lets_them_see_their_batch() -> None:
         member.enqueue(1)
     assert [job.class_name for job in jobs] == ["test.member"]
     assert opened.id is not None
+
+
+def test_what_the_block_has_started_cannot_choose_a_transaction_after_its_end(store: Store, sqlite_url: str) -> None:
+    import contextvars
+
+    with queued.batch("ended"):
+        member.enqueue(1)
+        inside = contextvars.copy_context()
+    assert inside.run(member.enqueue, 2).id is not None
+    with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as connection:
+        with pytest.raises(queued.EnqueueError, match="is stored at once"):
+            inside.run(member.set(connection=connection).enqueue, 3)
+        with pytest.raises(queued.EnqueueError, match="is stored at once"):
+            inside.run(queued.enqueue_many, [member.bind(4)], connection=connection)
+    assert len(stored(store)) == 2

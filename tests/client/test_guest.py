@@ -328,13 +328,13 @@ def test_the_manifest_names_jobs_hooks_and_version() -> None:
     queued.on_exit(lambda info: None)
     assert guest.manifest() == {
         "jobs": {
-            "a": {"queue": "mail", "priority": 4, "timeout": 3.0, "async": False},
-            "b": {"queue": None, "priority": None, "timeout": None, "async": False},
+            "a": {"queue": "mail", "priority": 4, "timeout": 3.0, "async": False, "asks": False},
+            "b": {"queue": None, "priority": None, "timeout": None, "async": False, "asks": True},
         },
         "hooks": ["exit", "worker_start"],
         "version": queued.__version__,
     }
-    assert guest.PROTOCOL == 1
+    assert guest.PROTOCOL == 2
 
 
 def test_loading_imports_the_modules_and_lets_their_errors_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

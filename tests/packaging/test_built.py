@@ -40,6 +40,8 @@ def test_a_role_is_an_instance_that_its_package_enables_and_starts(package: Get,
     assert f"deb-systemd-helper enable {unit}" in found.control("postinst")
     assert f"deb-systemd-invoke start {unit}" in found.control("postinst")
     assert f"deb-systemd-invoke stop {unit}" in found.control("prerm")
+    # The template stays with `queued`, so the link would bring the role back.
+    assert f'rm -f "${{DPKG_ROOT:-}}/etc/systemd/system/queued.target.wants/{unit}"' in found.control("postrm")
     version = found.field("Version")
     assert found.field("Depends").startswith(f"queued (>= {version}), queued (<< {version}.1~)")
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 
+from queued.domain.audit import Actor
 from queued.domain.jobs import NewJob
 from queued.domain.settings import DispatcherSettings, RetentionSettings, Settings
+from queued.processes import role
 from queued.processes.dispatcher import Dispatcher
+from queued.processes.role import Liveness
 from queued.processes.wakeup import Wakeup
 from queued.storage import scheduled
+from queued.storage.audit import Record
 from queued.storage.store import Store, open_store
 
 Make = Callable[..., Dispatcher]
@@ -22,11 +27,13 @@ Make = Callable[..., Dispatcher]
 def dispatcher(settings: Settings, store: Store) -> Iterator[Make]:
     """Make a dispatcher that is turned by hand."""
     made: list[Dispatcher] = []
+    heard, told = os.pipe()
 
     def make(chosen: Settings = settings, **values: float | int) -> Dispatcher:
         dispatcher = Dispatcher(f"dispatcher-{len(made)}", chosen, replace(DispatcherSettings(), **values))  # type: ignore[arg-type]
         dispatcher.store = open_store(chosen.database)
         dispatcher.wakeup = Wakeup()
+        dispatcher.liveness = Liveness(told)
         dispatcher.ready()
         made.append(dispatcher)
         return dispatcher
@@ -35,6 +42,8 @@ def dispatcher(settings: Settings, store: Store) -> Iterator[Make]:
     for dispatcher in made:
         dispatcher.store.close()
         dispatcher.wakeup.close()
+    os.close(heard)
+    os.close(told)
 
 
 def due(store: Store, count: int) -> None:
@@ -92,3 +101,35 @@ def test_it_forgets_old_jobs_once_a_minute(settings: Settings, store: Store, dis
     one._retention_at = 0.0
     one.poll()
     assert 40.0 <= one._retention_at - time.monotonic() <= 80.0
+
+
+def test_it_shows_that_it_lives_between_the_batches_of_what_it_forgets(
+    settings: Settings, store: Store, dispatcher: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with store.transaction() as session:
+        for _ in range(12):
+            Record(Actor("operator", 0, "here", "cli"), "pause", "mail").note(session, 1)
+    monkeypatch.setattr(role, "PULSE", 0.0)
+    one = dispatcher(replace(settings, retention=RetentionSettings(audit=0.0, batch_size=1)))
+    one._retention_at = 0.0
+    heard, told = os.pipe()
+    one.liveness = Liveness(told)
+    one.poll()
+    os.close(told)
+    with open(heard, "rb") as pipe:
+        assert len(pipe.read()) > 12
+
+
+def test_the_wait_for_a_beat_and_that_for_the_next_poll_are_two_silences(
+    dispatcher: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(role, "PULSE", 0.0)
+    one = dispatcher()
+    heard, told = os.pipe()
+    one.liveness = Liveness(told)
+    one._register()
+    one.heartbeat.registered(time.monotonic() - 2 * one.heartbeat.interval)
+    one.tend()
+    os.close(told)
+    with open(heard, "rb") as pipe:
+        assert pipe.read() == b".R..", "one before the beat, one after it"

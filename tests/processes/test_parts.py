@@ -237,23 +237,27 @@ def test_the_mark_of_the_turning_loop_grows_old_by_the_clock_that_nobody_sets(tm
 HIDDEN = """
 import os, sys
 from queued.processes.identity import is_gone
+from queued.processes.slots import SlotFile, kill_and_wait
 is_gone(os.getpid(), sys.argv[2])  # what it imports may be hidden from that user too
+start = int(sys.argv[3])
 os.setgroups([])
 os.setgid(65534)
 os.setuid(65534)
 assert not os.path.exists(f"/proc/{sys.argv[1]}/stat")
 print(is_gone(int(sys.argv[1]), sys.argv[2]), is_gone(999_999_999, sys.argv[2]))
+print(*(kill_and_wait(SlotFile(pid, start, ()), 0.1) for pid in (int(sys.argv[1]), 999_999_999, 0)))
 """
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root, to mount a /proc")
-def test_a_process_that_proc_hides_from_us_is_not_gone() -> None:
+def test_a_process_that_proc_hides_from_us_is_not_gone_nor_has_its_runner_ended() -> None:
+    pid, start = str(os.getpid()), str(start_time(os.getpid()))
     hide = 'mount -t proc -o hidepid=2 proc /proc && exec "$@"'
     done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", hide, "sh", sys.executable, "-c", HIDDEN, str(os.getpid()), text()],
+        ["unshare", "--mount", "sh", "-c", hide, "sh", sys.executable, "-c", HIDDEN, pid, text(), start],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert done.stdout == "False True\n", done.stderr
+    assert done.stdout == "False True\nFalse True True\n", done.stderr

@@ -17,7 +17,7 @@ from queued.domain.jobs import ClaimedJob, NewJob
 from queued.domain.lanes import Mark
 from queued.domain.settings import Settings
 from queued.processes.identity import hostname, identity
-from queued.processes.recovery import recover
+from queued.processes.recovery import recover, remove
 from queued.processes.slots import process_start_time
 from queued.runner.slots import Slots
 from queued.storage import claimed, processes, ready
@@ -129,3 +129,10 @@ def test_a_job_that_crashed_too_often_has_failed(
     row, jobs = worker(store, [str(path)])
     slot_file(path, runner).begin(0, jobs[1].id, jobs[1].lease, time.monotonic())
     assert recover(store, row, "it was killed", crash_limit=1).failed == [jobs[1].id]
+
+
+def test_slot_files_that_cannot_be_removed_are_left_to_the_next_start_of_their_daemon(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "own.slots").touch()
+    remove([tmp_path / "file/of-another.slots", tmp_path / "missing.slots", tmp_path / "own.slots"])
+    assert not (tmp_path / "own.slots").exists()

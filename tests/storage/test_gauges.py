@@ -12,7 +12,8 @@ from queued.domain.gauges import COUNT_BUDGET
 from queued.domain.jobs import NewJob, Outcome
 from queued.domain.limits import Limit
 from queued.domain.recurring import define
-from queued.storage import claimed, gauges, insights, queues, ready, recurring
+from queued.storage import claimed, gauges, insights, processes, queues, ready, recurring
+from queued.storage.session import Paced
 from queued.storage.sql import statements
 from queued.storage.store import Store, open_store
 from storage.conftest import Claimer
@@ -53,6 +54,21 @@ def test_jobs_are_told_by_queue_and_state(store: Store, claimer: Claimer) -> Non
     assert set(sample.longest_running) == {"mail"}
     assert sample.capped == frozenset()
     assert sample.blocked_oldest >= 0.0
+
+
+def test_who_reads_hears_of_each_statement_that_has_been_answered(store: Store) -> None:
+    store.enqueue([NewJob("app.a", queue=f"q{n}") for n in range(20)])
+    turns: list[bool] = []
+
+    def beat() -> None:
+        with store.transaction(durable=False) as session:
+            turns.append(processes.beat(session, 1))
+
+    with store.reading() as session:
+        sample = gauges.read(Paced(session, beat))
+        gauges.sizes(Paced(session, beat))
+    assert len(sample.overview.queues) == 20
+    assert len(turns) > 30, "some twelve statements, and one for each queue"
 
 
 def test_ages_are_those_of_the_oldest(store: Store, claimer: Claimer) -> None:

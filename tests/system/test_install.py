@@ -96,6 +96,27 @@ def test_another_role_runs_beside_them_from_a_file_of_its_own(host: Host) -> Non
     assert [kind for kind, role in actors(host) if role == "worker"] == WORKER
 
 
+def test_the_crash_of_one_role_is_settled_and_leaves_the_others_running(host: Host) -> None:
+    """Whichever role finds the dead one's rows may not write into its runtime directory."""
+    neighbours = {role: host.show(f"queued@{role}", "MainPID") for role in ("web", "mail")}
+    killed = host.show("queued@worker", "MainPID")
+    # As a power cut does it, and for longer than a neighbour needs to look.
+    host.run("systemctl", "mask", "--runtime", "queued@worker")
+    host.run("systemctl", "kill", "--signal=KILL", "queued@worker")
+
+    def left() -> list[str]:
+        return [p["kind"] for p in host.queuectl("processes")["processes"] if str(p["pid"]) == killed]
+
+    try:
+        host.wait_for(lambda: not left(), "the dead role's processes to be settled")
+        assert {role: host.show(f"queued@{role}", "MainPID") for role in neighbours} == neighbours
+        assert {host.show(f"queued@{role}", "NRestarts") for role in neighbours} == {"0"}
+    finally:
+        host.run("systemctl", "unmask", "--runtime", "queued@worker")
+        host.systemctl("reset-failed", "queued@worker")
+        host.systemctl("start", "queued@worker")
+
+
 def test_systemd_finds_the_roles_well_confined(host: Host) -> None:
     for role, most in ("web", 1.5), ("worker", 4.5):
         said = host.run("systemd-analyze", "security", "--no-pager", f"queued@{role}").stdout

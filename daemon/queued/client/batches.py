@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 _numbers, _orders = itertools.count(1), itertools.count()
 
 
+AT_ONCE = (
+    "a job that joins a stored batch is stored at once: leave out connection= and at_finish= (a batch that is opened with "
+    "queued.batch(connection=…) is stored in that transaction, with the jobs of its block)"
+)
+
+
 class _Joining:
     """What a batch that is stored can be asked, whoever asks."""
 
@@ -56,13 +62,14 @@ class _Joining:
         return members.handles()
 
 
+def _refuse_late(connection: Any, at_finish: bool) -> None:
+    if connection is not None or at_finish:
+        raise EnqueueError(AT_ONCE)
+
+
 def _members(jobs: Iterable[UnsentJob], batch_id: int) -> sending.Batch:
     members = sending.Batch(list(jobs), batch=batch_id)
-    if members.connection is not None or members.at_finish:
-        raise EnqueueError(
-            "a job that joins a stored batch is stored at once: leave out connection= and at_finish= (a batch that is opened with "
-            "queued.batch(connection=…) is stored in that transaction, with the jobs of its block)"
-        )
+    _refuse_late(members.connection, members.at_finish)
     return members
 
 
@@ -162,6 +169,7 @@ class Batch(_Joining):
     def collect(self, jobs: Sequence[UnsentJob], connection: Any = None, at_finish: bool = False) -> list[EnqueuedJob]:
         """Take jobs that are enqueued inside the block; those enqueued later by what the block has started join at once."""
         if not self._collects:
+            _refuse_late(connection, at_finish)
             return super().add_many(jobs)
         piece = sending.Batch(jobs, connection, at_finish, self._new.number)
         if piece.at_finish:
@@ -175,7 +183,10 @@ class Batch(_Joining):
         self, jobs: Sequence[UnsentJob], connection: Any = None, at_finish: bool = False
     ) -> list[EnqueuedJob]:
         """As `collect`, without holding up the event loop."""
-        return self.collect(jobs, connection, at_finish) if self._collects else await super().aadd_many(jobs)
+        if self._collects:
+            return self.collect(jobs, connection, at_finish)
+        _refuse_late(connection, at_finish)
+        return await super().aadd_many(jobs)
 
     @property
     def _collects(self) -> bool:

@@ -21,7 +21,7 @@ from queued.client.runs import unknown as unknown
 from queued.domain.errors import UnknownJob
 
 #: Version of this interface; the runner refuses one it does not know.
-PROTOCOL = 1
+PROTOCOL = 2
 
 
 def load(modules: Sequence[str]) -> None:

@@ -54,6 +54,8 @@ class UnsentJob:
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     options: Options = _NO_OPTIONS
+    #: What goes with this job alone, beside the context: a trace's identity.
+    carried: Mapping[str, str] | None = field(default=None, repr=False, compare=False)
 
     @property
     def class_name(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from contextvars import ContextVar
 from datetime import datetime, timedelta, timezone
@@ -240,7 +240,7 @@ def prepare(unsent: UnsentJob, batch: int | None = None) -> NewJob:
         priority=checked_priority(priority(*unsent.args, **unsent.kwargs)) if callable(priority) else priority,
         run_at=options.wait_until,
         wait=options.wait,
-        options=_options(job),
+        options=_options(job, unsent.carried),
         limits=limits_of(job.limits, job.name, unsent.args, unsent.kwargs) if job.limits else (),
         unique=job.unique.unique(job.name, unsent.args, unsent.kwargs, arguments) if job.unique is not None else None,
         expires=options.expires if options.expires is not None else job.expires,
@@ -274,11 +274,13 @@ def _refuse_unreachable(job: Job[..., Any], reason: str) -> NoReturn:
     )
 
 
-def _options(job: Job[..., Any]) -> str | None:
+def _options(job: Job[..., Any], carried: Mapping[str, str] | None) -> str | None:
     options: dict[str, Any] = {}
     if job.timeout is not None:
         options["timeout"] = job.timeout
     context = current_context()
+    if carried:
+        context = {**context, **carried}
     if context:
         options["context"] = {name: encode_value(value, f"context[{name!r}]") for name, value in context.items()}
     if not options:

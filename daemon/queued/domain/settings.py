@@ -288,7 +288,8 @@ SETTINGS: tuple[Setting, ...] = (
         "database.busy_timeout",
         "integer",
         5000,
-        "SQLite: milliseconds that a writer waits for its turn.",
+        "SQLite: milliseconds that a writer waits for its turn, and again for the lock. Both together end after 22 seconds in the "
+        "daemon's actors and after 10 in its supervisor, however long this is.",
         minimum=0,
         maximum=2**31 - 1,
     ),
@@ -320,7 +321,8 @@ SETTINGS: tuple[Setting, ...] = (
         "database.connect_timeout",
         "seconds",
         5.0,
-        "PostgreSQL: how long one attempt to connect may take.",
+        "PostgreSQL: how long one attempt to connect may take. For all hosts of the URL together it ends after 22 seconds in the "
+        "daemon's actors and after 10 in its supervisor, however long this is.",
         minimum=1,
         maximum=3600,
     ),
@@ -575,7 +577,8 @@ SETTINGS: tuple[Setting, ...] = (
         "file",
         None,
         "A file for the textfile collector of Prometheus' node exporter, whose name ends in .prom."
-        " Instead of listen, never with it under one Prometheus: it would add up the same jobs twice.",
+        " Instead of listen, never with it under one Prometheus: it would add up the same jobs twice."
+        " Each role of a host needs a file of its own.",
         default_text="off",
     ),
     Setting(

@@ -76,9 +76,13 @@ class Dispatcher(Role):
         if now < self._retention_at:
             return
         self._retention_at = now + RETENTION_EVERY * random.uniform(0.8, 1.2)
+        # Each of these is short where the database is quick. Where it is not, they must not look like a hang.
+        self.tend()
         self._adopt_orphans()
+        self.tend()
         self._sweep_ties()
-        deleted = retention.prune(self.store, self.settings.retention)
+        self.tend()
+        deleted = retention.prune(self.store, self.settings.retention, between=self.tend)
         if deleted:
             emit("retention", process=self.name, deleted=deleted)
 
@@ -86,28 +90,29 @@ class Dispatcher(Role):
         """The safety net of limits; then forget the keys that nobody uses and those whose period is over, and expired jobs."""
         with self.store.transaction(durable=False) as session:
             settled = limits.sweep(session)
-            limits.forget_idle(session)
-            unique.forget_lapsed(session)
-            rates.forget_idle(session)
-            expired = expiries.lapsed(session)
         self.store.ring(settled.arrivals)
         if settled.evicted or settled.arrivals:
             emit("limits_repaired", process=self.name, evicted=settled.evicted, admitted=len(settled.arrivals))
+        for forget in (limits.forget_idle, unique.forget_lapsed, rates.forget_idle):
+            self.tend()
+            with self.store.transaction(durable=False) as session:
+                forget(session)
         for _ in range(SWEEPS):
-            if not expired:
-                return
+            self.tend()
             with self.store.transaction() as session:
-                discarded, arrivals = expiries.discard(session, expired)
-                expired = expiries.lapsed(session) if discarded else []
+                expired = expiries.lapsed(session)
+                discarded, arrivals = expiries.discard(session, expired) if expired else ([], [])
             self.store.ring(arrivals)
-            if discarded:
-                emit("jobs_expired", process=self.name, ids=discarded)
+            if not discarded:
+                return
+            emit("jobs_expired", process=self.name, ids=discarded)
 
     def _adopt_orphans(self) -> None:
         """Settle claims that nobody would look for: their process is not registered any more."""
         with self.store.reading() as session:
             orphans = claimed.orphans(session)
         for process_id in orphans:
+            self.tend()
             reason = "the process that held it is not registered any more"
             with self.store.transaction() as session:
                 recovered = claimed.recover(

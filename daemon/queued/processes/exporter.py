@@ -31,6 +31,7 @@ from queued.processes.role import Liveness, Role
 from queued.processes.runtime import pause_of
 from queued.processes.wakeup import Wakeup
 from queued.storage import gauges
+from queued.storage.session import Paced
 from queued.telemetry import emit
 
 if TYPE_CHECKING:
@@ -115,7 +116,8 @@ class Exporter(Role):
     # the role's thread
 
     def _read(self, began: float) -> None:
-        with self.store.reading() as session:
+        with self.store.reading() as opened:
+            session = Paced(opened, self.tend)
             sample = gauges.read(session, self.settings.alive_threshold)
             if began >= self._sizes_at:
                 self._sizes = gauges.sizes(session)

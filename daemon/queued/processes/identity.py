@@ -36,7 +36,7 @@ def is_gone(pid: int, text: str) -> bool:
         return False
     fields = _stat(pid)
     if fields is None:
-        return not _hidden(pid)
+        return not is_hidden(pid)
     if int(fields[19]) != _parse(text).get("start"):
         return True
     return fields[0] == b"Z" and int(fields[1]) == 1 and os.getpid() != 1
@@ -48,7 +48,7 @@ def start_time(pid: int) -> int | None:
     return None if fields is None else int(fields[19])
 
 
-def _hidden(pid: int) -> bool:
+def is_hidden(pid: int) -> bool:
     """Whether there is a process that /proc does not show to us, as with hidepid and systemd's ProtectProc=.
 
     One of our own user may be hidden as well, when we are in a user namespace (PrivateUsers=): signals reach it all the same.

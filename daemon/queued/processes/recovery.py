@@ -100,9 +100,16 @@ def freeze_runners(paths: Iterable[Path]) -> None:
 
 
 def remove(paths: Iterable[Path]) -> None:
-    """Slot files whose claims are settled have nothing more to say."""
+    """Slot files whose claims are settled have nothing more to say.
+
+    Those of another daemon on this host may lie where we must not write (each unit has a runtime directory of its own); its next
+    start sweeps them.
+    """
     for path in paths:
-        path.unlink(missing_ok=True)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError:
+            pass
 
 
 def outcome_of(frame: Mapping[str, Any]) -> Outcome:

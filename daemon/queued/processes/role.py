@@ -152,6 +152,8 @@ class Role:
             self.wakeup.stop()
         if self.heartbeat.due(now):
             self._beat(now)
+            # It may have waited as long as a statement may, and what comes next may again.
+            self.liveness.moved(time.monotonic())
 
     def _register(self) -> None:
         while not self.wakeup.stopping:

@@ -12,6 +12,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
+from queued.processes.identity import is_hidden
 from queued.runner.slots import HEADER, MAGIC, SLOT, VERSION, WORD, process_start_time
 
 __all__ = ["Slot", "SlotFile", "count_running", "kill_and_wait", "kill_process", "process_start_time", "read", "write"]
@@ -103,7 +104,7 @@ def kill_and_wait(file: SlotFile, timeout: float = 5.0) -> bool:
     """Kill the runner with what it has started; False when it still runs after `timeout` seconds.
 
     For whoever takes over the jobs of a worker that died. A runner that was reaped long ago is no trouble, and one that is
-    a zombie runs no more.
+    a zombie runs no more. One that /proc hides from us is not killed, for its pid may be another's by now, and counts as running.
     """
     kill_process(file.pid, file.start_time)
     deadline = monotonic() + timeout
@@ -119,5 +120,5 @@ def _runs(file: SlotFile) -> bool:
         with open(f"/proc/{file.pid}/stat", "rb") as stat:
             state = stat.read().rpartition(b")")[2].split()[0]
     except (OSError, IndexError):
-        return False
+        return file.pid > 0 and is_hidden(file.pid)
     return state not in (b"Z", b"X") and file.alive

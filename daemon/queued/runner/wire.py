@@ -10,7 +10,7 @@ from typing import Any
 Message = dict[str, Any]
 
 #: Said in `hello` and `loaded`; a client with another number cannot be served.
-PROTOCOL = 1
+PROTOCOL = 2
 
 #: Bytes of JSON in one frame. A longer one is a fault of the sender, and would hold up everything behind it.
 LIMIT = 64 * 1024 * 1024

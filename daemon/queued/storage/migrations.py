@@ -27,6 +27,7 @@ def migrate(backend: Postgresql | Sqlite, schema: str) -> list[str]:
     """
     known = migrations(backend.dialect, schema)
     with backend.transaction() as session:
+        session.run("migrations.patience")
         session.run("migrations.lock", lock=LOCK)
         prepare(backend, schema)
         applied = _applied(session)

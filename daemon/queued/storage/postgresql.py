@@ -124,6 +124,19 @@ def parts_of(url: str) -> dict[str, Any]:
     return given
 
 
+def connect_timeout(given: Mapping[str, Any], configured: float, patience: float | None) -> Any:
+    """Seconds to connect to one host: as the URL says, else as configured. The hosts together have `patience` seconds."""
+    chosen = given.get("connect_timeout", max(1, round(configured)))
+    if patience is None:
+        return chosen
+    most = max(1, int(patience / len(str(given.get("host") or "").split(","))))
+    try:
+        # To libpq 0 and less mean for ever.
+        return min(int(chosen), most) if int(chosen) > 0 else most
+    except ValueError:
+        return chosen  # the driver says what is wrong with it
+
+
 class PostgresqlSession:
     """Runs named statements on a cursor of a psycopg connection."""
 
@@ -243,9 +256,7 @@ class Postgresql:
         try:
             given = parts_of(url)
             options: dict[str, Any] = {k: v for k, v in KEEPALIVES.items() if k not in given}
-            options.setdefault(
-                "connect_timeout", given.get("connect_timeout", max(1, round(self._settings.connect_timeout)))
-            )
+            options["connect_timeout"] = connect_timeout(given, self._settings.connect_timeout, self._patience)
             if "," in str(given.get("host", "")):
                 options.setdefault("target_session_attrs", given.get("target_session_attrs", "read-write"))
             # Behind a pooler that gives each transaction another connection, a statement prepared on one is unknown on the next.

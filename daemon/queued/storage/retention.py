@@ -14,14 +14,18 @@ Also = Callable[[Session, int], None]
 
 
 def prune(
-    store: Store, retention: RetentionSettings, batches: int = 20, also: Also = lambda session, count: None
+    store: Store,
+    retention: RetentionSettings,
+    batches: int = 20,
+    also: Also = lambda session, count: None,
+    between: Callable[[], None] = lambda: None,
 ) -> dict[str, int]:
     """Delete jobs that ended their state's period ago or earlier; how many of each state, and how many batches.
 
     A batch is kept as long as finished jobs, one with failed members as long as failed jobs.
 
     At most `batches` transactions a call, so that a great backlog is worked off without holding anybody up; what is left
-    is for the next call.
+    is for the next call. `between` is called after each, outside of it.
     """
     deleted: dict[str, int] = {}
     periods = {
@@ -38,19 +42,23 @@ def prune(
             with store.transaction(durable=False) as session:
                 count = len(session.all(statement, state=state, period=float(period), batch_size=retention.batch_size))
                 also(session, count)
+            between()
             if count:
                 deleted[state] = deleted.get(state, 0) + count
             if count < retention.batch_size:
                 break
-    _prune_batches(store, retention, batches, deleted, also)
-    _prune_audit(store, retention, batches, deleted)
+    _prune_batches(store, retention, batches, deleted, also, between)
+    _prune_audit(store, retention, batches, deleted, between)
     return deleted
 
 
-def _prune_audit(store: Store, retention: RetentionSettings, batches: int, deleted: dict[str, int]) -> None:
+def _prune_audit(
+    store: Store, retention: RetentionSettings, batches: int, deleted: dict[str, int], between: Callable[[], None]
+) -> None:
     for _ in range(batches if retention.audit is not None else 0):
         with store.transaction(durable=False) as session:
             gone = audit.prune(session, float(retention.audit or 0.0), retention.batch_size)
+        between()
         if gone:
             deleted["audit"] = deleted.get("audit", 0) + gone
         if gone < retention.batch_size:
@@ -58,7 +66,12 @@ def _prune_audit(store: Store, retention: RetentionSettings, batches: int, delet
 
 
 def _prune_batches(
-    store: Store, retention: RetentionSettings, batches: int, deleted: dict[str, int], also: Also
+    store: Store,
+    retention: RetentionSettings,
+    batches: int,
+    deleted: dict[str, int],
+    also: Also,
+    between: Callable[[], None],
 ) -> None:
     for with_failures, period in ((0, retention.finished), (1, retention.failed)):
         if period is None:
@@ -72,6 +85,7 @@ def _prune_batches(
                     batch_size=retention.batch_size,
                 )
                 also(session, len(gone))
+            between()
             if gone:
                 deleted["batches"] = deleted.get("batches", 0) + len(gone)
             if len(gone) < retention.batch_size:

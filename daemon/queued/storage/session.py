@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -53,6 +53,44 @@ class Session(Protocol):
 
         Raises LockNotAvailable; then nothing of the block has happened, and the transaction may go on.
         """
+
+
+class Paced:
+    """A session that calls `after` when each statement has been answered: many reads, none of them quick, are no silence.
+
+    What `after` does in the database must be no part of an open transaction: for sessions of `Store.reading`.
+    """
+
+    def __init__(self, session: Session, after: Callable[[], None]) -> None:
+        self._session = session
+        self._after = after
+
+    @property
+    def dialect(self) -> Dialect:
+        return self._session.dialect
+
+    def all(self, name: str, /, **params: Any) -> list[Row]:
+        rows = self._session.all(name, **params)
+        self._after()
+        return rows
+
+    def composed(self, statement: Composition, /, **params: Any) -> list[Row]:
+        rows = self._session.composed(statement, **params)
+        self._after()
+        return rows
+
+    def one(self, name: str, /, **params: Any) -> Row | None:
+        row = self._session.one(name, **params)
+        self._after()
+        return row
+
+    def run(self, name: str, /, **params: Any) -> int:
+        touched = self._session.run(name, **params)
+        self._after()
+        return touched
+
+    def waiting_at_most(self, seconds: float) -> AbstractContextManager[None]:
+        return self._session.waiting_at_most(seconds)
 
 
 def listed(dialect: Dialect, rows: Sequence[Sequence[Any]], *names: str) -> dict[str, Any]:

@@ -113,14 +113,17 @@ class Sqlite:
 
     dialect: Dialect = "sqlite"
 
-    def __init__(self, settings: DatabaseSettings, path: str, create: bool) -> None:
+    def __init__(self, settings: DatabaseSettings, path: str, create: bool, patience: float | None = None) -> None:
         self._settings = settings
         self._path = path
         self._create = create
         self._texts = statements("sqlite")
         self._connection: sqlite3.Connection | None = None
         self._session: SqliteSession | None = None
-        self._turnstile = Turnstile(path, settings.busy_timeout / 1000)
+        # A writer waits twice at most: in the turnstile, and then for SQLite's own lock.
+        wait = settings.busy_timeout / 1000
+        self._wait = wait if patience is None else min(wait, patience / 2)
+        self._turnstile = Turnstile(path, self._wait)
         self._bell = Doorbell(path + "-bell")
         self._durable = True
         self._version: int | None = None
@@ -170,13 +173,13 @@ class Sqlite:
             self._make_file()
         connection = sqlite3.connect(
             self._path,
-            timeout=self._settings.busy_timeout / 1000,
+            timeout=self._wait,
             isolation_level=None,
             check_same_thread=False,
             cached_statements=256,
         )
         settings = self._settings
-        connection.execute(f"PRAGMA busy_timeout = {int(settings.busy_timeout)}")
+        connection.execute(f"PRAGMA busy_timeout = {round(self._wait * 1000)}")
         mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
         if mode != "wal":
             # The switch takes an exclusive lock and does not wait for it, so it goes through the turnstile as a write does.
@@ -286,7 +289,7 @@ class Sqlite:
             raise DatabaseMisconfigured(f"{self._path} has no queued tables ({text}); run `queued migrate`") from error
         if "locked" in text or "busy" in text:
             raise DatabaseUnavailable(
-                f"{self._path}: another process has held the database for more than {self._settings.busy_timeout} ms (busy_timeout)"
+                f"{self._path}: another process has held the database for more than {round(self._wait * 1000)} ms (busy_timeout)"
             ) from error
         if "readonly" in text or "unable to open" in text or "not a database" in text:
             raise DatabaseMisconfigured(

@@ -190,7 +190,8 @@ def open_store(
     """A Store for a URL or settings; connects when first used.
 
     `label` shows in pg_stat_activity. With create=False a missing SQLite file is an error and is not made. `joins` lets
-    PostgreSQL join by hashing: for lists that people read. A server that does not answer for `patience` seconds is unavailable.
+    PostgreSQL join by hashing: for lists that people read. A database that does not answer, or is locked, for `patience` seconds is
+    unavailable.
     """
     if isinstance(database, DatabaseSettings):
         chosen = database
@@ -198,7 +199,7 @@ def open_store(
         chosen = replace(settings, url=database) if settings is not None else DatabaseSettings(url=database)
     scheme = chosen.url.partition(":")[0]
     if scheme == "sqlite":
-        return Store(Sqlite(chosen, sqlite_path(chosen.url), create), chosen)
+        return Store(Sqlite(chosen, sqlite_path(chosen.url), create, patience), chosen)
     if scheme in {"postgresql", "postgres"}:
         return Store(Postgresql(chosen, label, joins, patience), chosen)
     raise DatabaseMisconfigured(f"a database URL begins with sqlite:// or postgresql://, not {scheme}://")

@@ -1,3 +1,4 @@
+-- breaking: a worker that does not know of the batches around a batch would never finish those.
 -- The batch that one lies in: it finishes only after those inside it. Its id is the smaller one, and it never changes.
 ALTER TABLE queued_batches ADD COLUMN parent_id INTEGER;
 CREATE INDEX queued_batches_inside ON queued_batches (parent_id, id) WHERE parent_id IS NOT NULL;
