@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import time
+from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
+import psycopg
 import pytest
 
 from fixtures.daemon import Daemon, DaemonFactory
@@ -234,6 +237,39 @@ def test_an_application_that_hangs_holds_up_its_own_task_alone(
     assert len(ledger.entries("hung-job")) == 1
     moments = sorted(run["run_at"] for run in one.json("recurring", "show", "quick", "--limit", "1000")["runs"])
     assert len(moments) == len(set(moments)) > 8
+    assert one.stop() == 0
+
+
+CONTENDED = """
+test:
+  contended: {class: jobs.everything, args: [7], schedule: every day at 5am}
+  quick: {class: jobs.quick, schedule: every second}
+  limited: {class: jobs.limited, schedule: every second}
+"""
+
+
+def test_a_key_in_an_application_s_open_transaction_holds_up_its_own_task_alone(
+    postgresql_url: str, mode: str, daemon: DaemonFactory
+) -> None:
+    one = started(daemon, postgresql_url, mode, CONTENDED)
+    ledger = daemon.ledger
+    with psycopg.connect(postgresql_url) as application:
+        application.execute("INSERT INTO queued.unique_keys (key, job_id) VALUES ('jobs.everything/7', 0)")
+        ask(one, "contended")
+        why = "another transaction, which has not ended yet, has a key of its job"
+        one.wait_for_log(f"contended of .* is held back, tried again in 1 s: {why}")
+        one.wait_for_log(f"contended of .* is held back, tried again in 2 s: {why}")
+        assert one.json("recurring", "show", "contended")["held"] == why
+        before = (len(ledger.entries("quick")), len(ledger.entries("ran")))
+        ledger.wait_for("quick", before[0] + 3)
+        ledger.wait_for("ran", before[1] + 3)
+        application.rollback()
+    run_of(one, "contended", "finished")
+    for key in ("quick", "limited"):
+        runs = one.json("recurring", "show", key, "--limit", "1000")["runs"]
+        begun = sorted(datetime.fromisoformat(run["started_at"].replace("Z", "+00:00")) for run in runs)
+        assert max(after - before for before, after in pairwise(begun)) < timedelta(seconds=5), runs
+    assert "The database cannot be reached" not in one.log()
     assert one.stop() == 0
 
 

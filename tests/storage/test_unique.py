@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from contextlib import closing
 
+import psycopg
 import pytest
 
 from queued.domain.jobs import ClaimedJob, NewJob, Outcome, Stored
 from queued.domain.limits import Limit
 from queued.domain.unique import Unique
 from queued.storage import adopt, claimed, operators, unique
-from queued.storage.store import Store
+from queued.storage.store import Store, open_store
 from storage.conftest import Claimer, job
 from storage.limits import BOOM, HERE, check, pass_time, rows
 
@@ -239,6 +242,37 @@ def test_a_job_that_waits_again_leaves_the_key_to_whoever_took_it_and_is_not_los
         started(store, one_held)
         finish(store, Outcome(one_held.id, one_held.lease, "done", ties=one_held.ties))
     assert (keys(store), rows(store, "job_uniques")) == ({}, [])
+
+
+@pytest.mark.parametrize("kind", ["retry", "released", "crashed", "its worker died"])
+def test_a_key_in_a_transaction_that_is_still_open_keeps_no_outcome_waiting(postgresql_url: str, kind: str) -> None:
+    with closing(open_store(postgresql_url)) as store, psycopg.connect(postgresql_url) as application:
+        store.migrate()
+        claimer = Claimer(store)
+        first, other, plain = store.enqueue([one("k", until="waiting"), one("other", until="waiting"), job()])
+        held = {found.id: found for found in claimer.claim()}
+        started(store, *held.values())
+        newer = adopt.submit(application, [one("k", until="waiting")]).ids[0]
+        back = [held[first], held[other]]
+        begun = time.monotonic()
+        with store.transaction() as session:
+            if kind == "crashed":
+                claimed.crash(session, [(found.id, found.lease) for found in back], "killed", 9, HERE)
+            elif kind == "its worker died":
+                claimed.recover(session, claimer.id, {}, "killed", 9, "here", "w")
+            else:
+                ends = [Outcome(found.id, found.lease, kind, failure=BOOM, ties=found.ties) for found in back]  # type: ignore[arg-type]
+                ends.append(Outcome(plain, held[plain].lease, "done"))
+                assert claimed.finish(session, ends, HERE).stale == []
+            settings = store.backend.connection().execute("SHOW lock_timeout").fetchone()
+        assert time.monotonic() - begun < 2.0
+        assert settings == ("10s",), "what follows in the transaction waits as it did before"
+        assert keys(store) == {"other": other}
+        application.commit()
+        assert keys(store) == {"k": newer, "other": other}
+        waiting = {*ids(store, "ready"), *ids(store, "scheduled")}
+        assert {first, other, newer} <= waiting
+        assert ids(store, "finished") == ([plain] if kind in ("retry", "released") else [])
 
 
 def test_a_failed_job_that_an_operator_runs_again_has_its_key_while_it_waits(store: Store, claimer: Claimer) -> None:

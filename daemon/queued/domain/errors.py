@@ -4,6 +4,7 @@
     ├── ConfigurationError      a file, an option or the environment is wrong; the daemon exits with 78
     ├── DatabaseError           the database refused or cannot be used
     │   ├── DatabaseUnavailable   it cannot be reached now; trying again may help
+    │   │   └── LockNotAvailable    another transaction has a lock and did not give it up in time
     │   ├── DatabaseMisconfigured wrong password, no such database, read-only path; trying again will not help
     │   └── SchemaTooNew          a newer release migrated it
     ├── EnqueueError            a job could not be stored
@@ -45,6 +46,10 @@ class DatabaseError(QueuedError):
 
 class DatabaseUnavailable(DatabaseError):
     """The database cannot be reached at this moment; the same call may succeed later."""
+
+
+class LockNotAvailable(DatabaseUnavailable):
+    """Another transaction has what this one needs, and did not end in time. The database is there."""
 
 
 class DatabaseMisconfigured(DatabaseError):

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from queued.domain.batches import NewBatch
-from queued.domain.errors import BatchFinished, DatabaseError
+from queued.domain.errors import BatchFinished, DatabaseError, LockNotAvailable
 from queued.domain.jobs import Arrival, NewJob, Stored
 from queued.domain.recurring import CHORES, Plan, RecurringTask, due_at, job_of, plan, schedule_of
 from queued.domain.schedule import Schedule, ScheduleError
@@ -47,6 +47,9 @@ MOST_SCHEDULES = 10_000
 AWAITED = 1.0
 #: The longest time, in seconds, until the application is asked again about a run that it did not answer for.
 LONGEST_HOLD = 60.0
+#: Seconds that the storing of a run waits for a key that another transaction has. All other tasks wait as long.
+KEY_WAIT = 0.5
+KEY_TAKEN = "another transaction, which has not ended yet, has a key of its job"
 NOT_LOADED = "the application is not loaded"
 
 
@@ -301,6 +304,9 @@ class Scheduler(Role):
                 continue
             try:
                 self._conclude(asked)
+            except LockNotAvailable:
+                asked.job, asked.held = None, KEY_TAKEN
+                self._hold(asked, KEY_TAKEN)
             except AWAY:
                 raise
             except DatabaseError as error:
@@ -313,7 +319,7 @@ class Scheduler(Role):
         key = asked.task.key
         told: list[tuple[str, dict[str, Any]]] = []
         stored: Stored | None = None
-        with self.store.transaction() as session:
+        with self.store.transaction() as session, session.waiting_at_most(KEY_WAIT):
             task = recurring.reserved(session, key, self.name)
             if task is None or not asked.fits(task):
                 recurring.unreserve(session, self.name, key)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from queued.domain.errors import DatabaseError, DatabaseMisconfigured, DatabaseUnavailable
+from queued.domain.errors import DatabaseError, DatabaseMisconfigured, DatabaseUnavailable, LockNotAvailable
 from queued.domain.settings import DatabaseSettings
 from queued.storage.session import Composition, Row, Session
 from queued.storage.sql import Dialect, filled, statements
@@ -49,6 +49,8 @@ SELECT set_config('TimeZone', 'UTC', false), set_config('enable_seqscan', 'off',
 """
 
 
+#: Until the transaction ends, or the savepoint is rolled back.
+LOCK_TIMEOUT = "SELECT set_config('lock_timeout', %s, true)"
 #: Seconds between two attempts to open the connection that listens again.
 LISTEN_EVERY = 30.0
 #: Tells listeners; delivered with the commit of the transaction that it is part of.
@@ -165,6 +167,18 @@ class PostgresqlSession:
 
     def run(self, name: str, /, **params: Any) -> int:
         return self._execute(name, params).rowcount
+
+    @contextmanager
+    def waiting_at_most(self, seconds: float) -> Iterator[None]:
+        pg = driver()
+        try:
+            with self._cursor.connection.transaction():
+                (before,) = self._cursor.execute("SHOW lock_timeout").fetchall()
+                self._cursor.execute(LOCK_TIMEOUT, (f"{seconds * 1000:.0f}ms",))
+                yield
+                self._cursor.execute(LOCK_TIMEOUT, (before["lock_timeout"],))
+        except pg.Error as error:
+            translate(error, pg)
 
     def notify(self, schema: str, messages: Sequence[tuple[str, str]]) -> None:
         """Tell listeners with the commit of this transaction."""
@@ -419,8 +433,10 @@ def translate(error: Any, psycopg: Any) -> NoReturn:
         raise DatabaseMisconfigured(f"the database has no queued tables ({text}); run `queued migrate`") from error
     if state in {"42501", "28000", "28P01", "3D000"}:
         raise DatabaseMisconfigured(f"PostgreSQL refused: {text}") from error
-    # Lost or refused connections, a restart, a failover to a standby, locks and deadlocks, want of disk or memory.
-    if state[:2] in {"08", "57", "53", "58"} or state in {"25006", "40001", "40P01", "55P03", "55006"}:
+    if state in {"40P01", "55P03"}:
+        raise LockNotAvailable(f"PostgreSQL: {text}") from error
+    # Lost or refused connections, a restart, a failover to a standby, want of disk or memory.
+    if state[:2] in {"08", "57", "53", "58"} or state in {"25006", "40001", "55006"}:
         raise DatabaseUnavailable(f"PostgreSQL: {text}") from error
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and not state:
         raise DatabaseUnavailable(f"the connection to PostgreSQL was lost: {text}") from error

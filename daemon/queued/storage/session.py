@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -47,6 +48,12 @@ class Session(Protocol):
     def run(self, name: str, /, **params: Any) -> int:
         """Run the named statement; the number of rows it touched."""
 
+    def waiting_at_most(self, seconds: float) -> AbstractContextManager[None]:
+        """A block whose statements each wait so long at most for locks of other transactions.
+
+        Raises LockNotAvailable; then nothing of the block has happened, and the transaction may go on.
+        """
+
 
 class Paced:
     """A session that calls `after` when each statement has been answered: many reads, none of them quick, are no silence.
@@ -81,6 +88,9 @@ class Paced:
         touched = self._session.run(name, **params)
         self._after()
         return touched
+
+    def waiting_at_most(self, seconds: float) -> AbstractContextManager[None]:
+        return self._session.waiting_at_most(seconds)
 
 
 def listed(dialect: Dialect, rows: Sequence[Sequence[Any]], *names: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta, timezone
 from typing import Any, NoReturn
 
@@ -103,6 +103,9 @@ class SqliteSession:
 
     def run(self, name: str, /, **params: Any) -> int:
         return self._execute(name, params)[1]
+
+    def waiting_at_most(self, seconds: float) -> AbstractContextManager[None]:
+        return nullcontext()  # the transaction is the only writer
 
 
 class Sqlite:

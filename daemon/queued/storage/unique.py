@@ -6,9 +6,11 @@ A transaction takes and frees keys before it locks those of limits, so the two k
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from queued.domain.errors import LockNotAvailable
 from queued.domain.jobs import NewJob
 from queued.domain.unique import Unique
 from queued.storage.session import Row, Session, listed
@@ -16,6 +18,8 @@ from queued.storage.sql import Dialect
 
 #: A key may be freed between two looks at it; after so many it counts as taken by who had it last.
 ROUNDS = 5
+#: Seconds that jobs which wait again wait for keys that open transactions have: together, and then each.
+WAIT, WAIT_EACH = 0.05, 0.005
 REPLACED = "queued.Replaced"
 WHY_REPLACED = "a newer job with the same unique key has taken its place"
 
@@ -128,7 +132,18 @@ def settle(session: Session, over: Sequence[int], failed: Sequence[int], again: 
     if over:
         session.run("unique.forget", ids=list(over))
     if again:
-        session.run("unique.retake", ids=sorted(again))
+        _retake(session, sorted(again))
+
+
+def _retake(session: Session, ids: Sequence[int]) -> None:
+    """A key that an open transaction has counts as taken: an application's may last, and all outcomes of a worker with it."""
+    try:
+        with session.waiting_at_most(WAIT):
+            session.run("unique.retake", ids=list(ids))
+    except LockNotAvailable:
+        for job_id in ids if len(ids) > 1 else ():
+            with suppress(LockNotAvailable), session.waiting_at_most(WAIT_EACH):
+                session.run("unique.retake", ids=[job_id])
 
 
 def forget_lapsed(session: Session) -> int:
