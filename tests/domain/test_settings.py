@@ -33,7 +33,16 @@ def test_every_setting_says_its_type_its_default_and_its_purpose() -> None:
         (
             "",
             settings.Settings,
-            {"environment", "mode", "skip_recurring", "recurring_path", "recurring", "source", "runtime_directory"},
+            {
+                "environment",
+                "role",
+                "mode",
+                "skip_recurring",
+                "recurring_path",
+                "recurring",
+                "source",
+                "runtime_directory",
+            },
         ),
         ("database", DatabaseSettings, {"url"}),
         ("workers[]", settings.WorkerSettings, {"tasks", "queues"}),

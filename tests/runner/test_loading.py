@@ -88,7 +88,7 @@ def test_a_client_of_another_protocol_is_told(start: Start, tmp_path: Path) -> N
     (tmp_path / "queued/client/guest.py").write_text("PROTOCOL = 9\n")
     error = start("shop", path=tmp_path).said("load_failed")["error"]
     assert "speaks protocol 9" in error["message"]
-    assert "this daemon speaks 1" in error["message"]
+    assert "this daemon speaks 2" in error["message"]
 
 
 def test_modules_of_the_application_do_not_stand_in_the_way_of_the_runner(start: Start, tmp_path: Path) -> None:
