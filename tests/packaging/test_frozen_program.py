@@ -45,9 +45,12 @@ def frozen(program: Path, tmp_path: Path) -> Iterator[Daemon]:
     application = tmp_path / "application"
     application.mkdir()
     (application / "jobs.py").write_text(JOBS)
+    # The interpreter of the tests may have the client of this checkout installed.
+    own = application / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(own)], check=True, timeout=60)
     settings = {
         "database": {"url": f"sqlite:///{tmp_path}/queue.sqlite3"},
-        "app": {"path": str(application), "import": "jobs", "python": sys.executable},
+        "app": {"path": str(application), "import": "jobs", "python": str(own / "bin/python")},
         "workers": [{"threads": 1, "processes": 1, "polling_interval": 0.1}],
         "dispatchers": [{"polling_interval": 0.1}],
         "mode": "fork",

@@ -139,7 +139,8 @@ def test_it_rests_until_the_next_moment_and_not_longer(
     soon = datetime.now(timezone.utc) + timedelta(seconds=100)
     with store.transaction() as session:
         recurring.planned(session, "tick", soon, soon)
-    assert 10.0 < one.turn() <= 100.0
+    # SQLite's clock tells milliseconds, so it may be one behind ours.
+    assert 10.0 < one.turn() <= 100.01
 
 
 def test_a_run_goes_to_the_queue_that_the_application_declares(
