@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import queued
+from queued.storage import queues
 from queued.storage.store import open_store
 
 #: What decides how much a commit costs on PostgreSQL, and what a table of figures must therefore say.
@@ -24,6 +25,7 @@ class Database(ABC):
     #: SQL that turns a column into epoch seconds.
     _epoch: str
     _connection: Any = None
+    _store: Any = None
 
     @abstractmethod
     def fresh(self) -> str:
@@ -41,6 +43,10 @@ class Database(ABC):
         """How many transactions have been committed in it so far; None where nobody counts."""
         return None
 
+    def server(self) -> int | None:
+        """The process whose family is the server, if there is one."""
+        return None
+
     def finished(self) -> int:
         """How many acks are stored."""
         return int(self._one(f"SELECT count(*) FROM {self._tables}finished WHERE state = 'finished'"))
@@ -53,13 +59,25 @@ class Database(ABC):
         """When the first job started, in epoch seconds."""
         return float(self._one(f"SELECT {self._epoch.format('min(started_at)')} FROM {self._tables}finished"))
 
+    def pause(self, queue: str) -> None:
+        """No worker takes jobs of this queue until `resume`."""
+        with self._store.transaction() as session:
+            queues.pause(session, queue)
+
+    def resume(self, queue: str) -> None:
+        """Workers may take jobs of this queue again, and are told at once."""
+        with self._store.transaction() as session:
+            queues.resume(session, queue)
+        self._store.control(f"resume {queue}")
+
     def _one(self, query: str) -> Any:
         return self._connection.execute(query).fetchone()[0]
 
     def _migrate(self, url: str) -> str:
-        store = open_store(url)
-        store.migrate()
-        store.close()
+        if self._store is not None:
+            self._store.close()
+        self._store = open_store(url)
+        self._store.migrate()
         queued.configure(url)
         return url
 
@@ -88,6 +106,7 @@ class Sqlite(Database):
     def destroy(self) -> None:
         if self._connection is not None:
             self._connection.close()
+            self._store.close()
         for path in self._directory.glob("bench-*.sqlite3*"):
             if path.is_file():
                 path.unlink()
@@ -124,6 +143,7 @@ class Postgresql(Database):
     def fresh(self) -> str:
         if self._connection is not None:
             self._connection.close()
+            self._store.close()
             self._server.drop_database(self._name)
         self._name = self._server.create_database()
         url = self._migrate(self._server.socket_url(self._name))
@@ -131,6 +151,10 @@ class Postgresql(Database):
         # What the run before left behind must not be written during this one.
         self._admin.execute("CHECKPOINT")
         return url
+
+    def server(self) -> int:
+        assert self._server.process is not None
+        return self._server.process.pid
 
     def transactions(self) -> int:
         # Asked from another database, so that the question does not count itself.
@@ -144,7 +168,7 @@ class Postgresql(Database):
         return f"PostgreSQL {self._admin.execute('SHOW server_version').fetchone()[0]}: {', '.join(values)}"  # type: ignore[index]
 
     def destroy(self) -> None:
-        for connection in (self._connection, self._admin):
+        for connection in (self._connection, self._admin, self._store):
             if connection is not None:
                 connection.close()
         self._server.destroy()

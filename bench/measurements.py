@@ -121,6 +121,41 @@ def drain_2(database: Database, size: Size) -> Values:
     return {"drain_2": run(database, jobs.nothing, size.drain, threads=3, processes=2)}
 
 
+def cost(database: Database, size: Size) -> Values:
+    """CPU time of a job that does nothing, by who spends it: a daemon that has long started empties a queue that was paused."""
+    url = database.fresh()
+    with daemon(url, threads=3) as running:
+        running.start()
+        first = enqueue(jobs.nothing, BATCH)
+        running.wait_until(lambda: database.has_finished(first), "the jobs that warm it up")
+        database.pause("default")
+        last = enqueue(jobs.nothing, size.drain)
+        before = _spent(database, running.pid)
+        database.resume("default")
+        # Seldom looked at: a look is paid for by the server, which cannot tell it from work.
+        running.wait_until(
+            lambda: database.has_finished(last) and database.finished() == BATCH + size.drain, "the jobs"
+        )
+        after = _spent(database, running.pid)
+        running.stop()
+    return {f"cost_{who}": 1e6 * (after[who] - before[who]) / size.drain for who in after}
+
+
+def _spent(database: Database, daemon: int) -> dict[str, float]:
+    """CPU seconds so far of the worker, of the process that runs its jobs, and of the database server."""
+    members = processes.family(daemon)
+    of_application = {member for member in members if processes.title(member) == "queued-app"}
+    runners = {member for member in members if processes.parent(member) in of_application}
+    spent = {
+        "runner": sum(processes.cpu(member) for member in runners),
+        "daemon": sum(processes.cpu(member) for member in members if member not in runners | of_application),
+    }
+    server = database.server()
+    if server is not None:
+        spent["server"] = sum(processes.cpu(member) for member in processes.family(server))
+    return spent
+
+
 def compute(database: Database, size: Size) -> Values:
     return {"compute": run(database, jobs.compute, size.compute, threads=1)}
 
@@ -253,6 +288,7 @@ def _at_rest(database: Database, pid: int, seconds: float, prefix: str) -> Value
 MEASUREMENTS: Mapping[str, tuple[Callable[[Database, Size], Values], bool]] = {
     "drain_1": (drain_1, True),
     "drain_2": (drain_2, True),
+    "cost": (cost, True),
     "bulk": (bulk, True),
     "batched": (batched, True),
     "single": (single, True),

@@ -30,9 +30,9 @@ def pss(pid: int) -> int:
 
 
 def cpu(pid: int) -> float:
-    """CPU time so far, in seconds: user and system."""
+    """CPU time so far, in seconds: user and system, and that of the children that have ended and been waited for."""
     fields = _stat(pid)
-    return (int(fields[11]) + int(fields[12])) / TICKS if fields else 0.0
+    return sum(map(int, fields[11:15])) / TICKS if fields else 0.0
 
 
 def parent(pid: int) -> int:
