@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from queued.domain.jobs import ClaimedJob
 from queued.log import LINES, UNTOLD
 from queued.metrics.book import Book
 from queued.metrics.counting import COUNTED, Counting
@@ -31,8 +32,9 @@ def told(directory: Path) -> Tally:
     return Book(str(directory), lambda facts: False).total()
 
 
-def ended(number: int, kind: Any = "done", **fields: Any) -> Ended:
-    return Ended(number, number, "app.send", kind, 1.0, **{"duration": 0.2, "lane": "mail", "waited": 0.1, **fields})
+def ended(number: int, kind: Any = "done", class_name: str = "app.send", queue: str = "mail", **fields: Any) -> Ended:
+    job = ClaimedJob(number, number, class_name, queue, 0, 1, "[]", None, 0.0)
+    return Ended(job, kind, 1.0, **{"duration": 0.2, "waited": 0.1, **fields})
 
 
 def test_a_batch_of_ends_is_counted_by_queue_class_and_outcome(counting: Counting, tmp_path: Path) -> None:
@@ -65,10 +67,7 @@ def test_what_never_ran_has_neither_length_nor_wait(counting: Counting, tmp_path
 
 
 def test_classes_and_queues_beyond_the_limit_are_one(counting: Counting, tmp_path: Path) -> None:
-    batch = [
-        Ended(number, number, f"app.job{number}", "done", 1.0, 0.1, lane=f"queue{number}", waited=0.1)
-        for number in range(10)
-    ]
+    batch = [ended(number, class_name=f"app.job{number}", queue=f"queue{number}") for number in range(10)]
     emit("jobs_ended", ended=batch, refused=set(), process="worker-1")
     counting.write()
     tally = told(tmp_path)

@@ -101,8 +101,8 @@ def test_a_checkpoint_that_came_before_the_end_is_stored_with_it(store: Store, o
     job, other = claim(store, 2)
     outbox.checkpoints.put(moved(job, 1.0))
     outbox.checkpoints.put(moved(other, 1.0))
-    outbox.add(Ended(job.id, job.lease, job.class_name, "released", 0.0))
-    outbox.add(Ended(other.id, other.lease, other.class_name, "done", 0.0, checkpoint=moved(other, 2.0)))
+    outbox.add(Ended(job, "released", 0.0))
+    outbox.add(Ended(other, "done", 0.0, checkpoint=moved(other, 2.0)))
     assert [ended.checkpoint and ended.checkpoint.done for ended in outbox.untold()] == [1.0, 2.0]
     outbox.flush()
     assert (progress(store, job.id), progress(store, other.id)) == (Progress(1.0), Progress(2.0))
@@ -111,7 +111,7 @@ def test_a_checkpoint_that_came_before_the_end_is_stored_with_it(store: Store, o
 def test_what_is_left_for_others_to_settle_holds_the_checkpoint(store: Store, outbox: Outbox) -> None:
     (job,) = claim(store)
     last = Checkpoint(job.id, job.lease, FURTHER, 1.0, 2.0, "half")
-    frame = Ended(job.id, job.lease, job.class_name, "released", 0.0, checkpoint=last).frame()
+    frame = Ended(job, "released", 0.0, checkpoint=last).frame()
     assert outcome_of(frame).checkpoint == last
     assert checkpoint_of(frame, state_of(Checkpoint(job.id, job.lease, FURTHER))) == Checkpoint(
         job.id, job.lease, FURTHER

@@ -59,7 +59,7 @@ def test_a_claim_that_the_worker_never_heard_of_goes_back_after_an_outage(worker
     [first] = worker._take_ready(1)
     assert first.id == known
     worker._take_ready(1)  # its answer is lost
-    worker._outbox.add(Ended(first.id, first.lease, "a", "done", time.monotonic()))
+    worker._outbox.add(Ended(first, "done", time.monotonic()))
     assert {state(store, known), state(store, unknown)} == {"running"}
     worker._return_unknown()
     assert state(store, known) == "running"
@@ -81,7 +81,7 @@ def test_a_refusal_of_the_database_changes_no_outcome(worker: Worker, store: Sto
     [job] = store.enqueue([NewJob("a")])
     worker._search(time.monotonic())
     [taken] = worker._take_ready(1)
-    worker._outbox.add(Ended(taken.id, taken.lease, "a", "done", time.monotonic() - 1))
+    worker._outbox.add(Ended(taken, "done", time.monotonic() - 1))
     table = "queued_finished" if store.dialect == "sqlite" else "queued.finished"
     rename(store, table, "finished_away")
     worker.poll()
@@ -140,8 +140,8 @@ def test_what_a_worker_could_not_tell_is_stored_by_whoever_settles_its_claims(wo
     child = (NewJob("child", run_at=datetime(2100, 1, 1, tzinfo=timezone.utc)),)
     failure = Failure("app.Error", "not now", ("line 1", "line 2"))
     now = time.monotonic()
-    worker._outbox.add(Ended(done, jobs[done].lease, "a", "done", now, 0.5, enqueue=child))
-    worker._outbox.add(Ended(retried, jobs[retried].lease, "b", "retry", now, 0.5, failure, 60.0, "app.Error"))
+    worker._outbox.add(Ended(jobs[done], "done", now, 0.5, enqueue=child))
+    worker._outbox.add(Ended(jobs[retried], "retry", now, 0.5, failure, 60.0, "app.Error"))
     worker._crashed.append((Delivery(jobs[crashed], now, None), "its process died"))
     worker.close()
     with store.reading() as session:

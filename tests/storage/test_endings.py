@@ -77,6 +77,26 @@ def test_an_outcome_with_a_stale_lease_touches_nothing(store: Store, claimer: Cl
     assert whereabouts(store, found.id) == ["finished"]
 
 
+def test_of_many_plain_ends_the_stale_ones_alone_are_named_and_untouched(store: Store, claimer: Claimer) -> None:
+    store.enqueue([NewJob("app.work") for _ in range(5)])
+    found = claimer.claim(limit=5)
+    states = ("finished", "discarded", "cancelled", "finished", "finished")
+    ends = [(job.id, job.lease, state, 0.5, 0.25) for job, state in zip(found, states, strict=True)]
+    late = (ends[4][0], ends[4][1] + 1, *ends[4][2:])
+    with store.statement() as session:
+        assert claimed.finish_plain(session, [*ends[:4], late, (10**9, 1, "finished", 0.0, 0.0)]) == {
+            found[4].id,
+            10**9,
+        }
+    assert [whereabouts(store, job.id) for job in found] == [["finished"]] * 4 + [["claimed"]]
+    assert {row["job_id"]: row["state"] for row in rows(store, "finished")} == {
+        job.id: state for job, state in zip(found[:4], states, strict=False)
+    }
+    with store.statement() as session:
+        assert claimed.finish_plain(session, ends[3:]) == {found[3].id}
+    assert whereabouts(store, found[4].id) == ["finished"]
+
+
 def test_the_times_of_a_run_are_the_databases(store: Store, claimer: Claimer) -> None:
     found = one_claimed(store, claimer)
     finish(store, Outcome(found.id, found.lease, "done", duration=2.0, ended_ago=3.0))

@@ -135,6 +135,8 @@ def test_ending_and_releasing_jobs_walks_no_table(crowded: Store) -> None:
         ended_agos=[0.0] * 100,
     )
     assert walks(top) == []
+    ends = {"states": ["finished"] * 100, "durations": [0.1] * 100, "ended_agos": [0.0] * 100}
+    assert walks(plan(crowded, "claimed.finish_plain", ids=some, leases=some, count=100, **ends)) == []
     assert walks(plan(crowded, "claimed.release", ids=some, leases=some)) == []
 
 

@@ -33,8 +33,8 @@ def test_an_outcome_that_cannot_be_stored_fails_its_job_and_no_other(
     store.enqueue([NewJob("a"), NewJob("b")])
     first, second = claimer.claim()
     outbox = Outbox(store, claimed.Worker("here", "worker-1"), lambda arrivals: None)
-    outbox.add(Ended(first.id, first.lease, "a", ended_at=time.monotonic(), **strange))
-    outbox.add(Ended(second.id, second.lease, "b", "done", time.monotonic()))
+    outbox.add(Ended(first, ended_at=time.monotonic(), **strange))
+    outbox.add(Ended(second, "done", time.monotonic()))
     outbox.flush()
     with store.reading() as session:
         states = [session.one("insights.state", id=job.id) for job in (first, second)]

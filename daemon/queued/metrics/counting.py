@@ -119,11 +119,12 @@ class Counting:
     def _ended(self, data: Facts) -> bool:
         refused, ends = data["refused"], self._ends
         for ended in data["ended"]:
-            if refused and (ended.job_id, ended.lease) in refused:
+            if refused and ended.key in refused:
                 continue
-            seen = ends.get((ended.lane, ended.class_name, ended.kind))
+            job = ended.job
+            seen = ends.get((job.queue, job.class_name, ended.kind))
             if seen is None:
-                seen = ends[ended.lane, ended.class_name, ended.kind] = Ends()
+                seen = ends[job.queue, job.class_name, ended.kind] = Ends()
             seen.number += 1
             # What never ran has no length, and would look like a very short run.
             if ended.duration > 0:

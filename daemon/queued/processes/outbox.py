@@ -14,7 +14,17 @@ from typing import Any
 
 from queued.domain.batches import NewBatch
 from queued.domain.errors import BatchFinished, DatabaseError, DatabaseUnavailable
-from queued.domain.jobs import OUTCOME_KINDS, Arrival, Checkpoint, Failure, NewJob, Outcome, OutcomeKind, Stored
+from queued.domain.jobs import (
+    OUTCOME_KINDS,
+    Arrival,
+    Checkpoint,
+    ClaimedJob,
+    Failure,
+    NewJob,
+    Outcome,
+    OutcomeKind,
+    Stored,
+)
 from queued.processes.checkpoints import Checkpoints, state_of
 from queued.processes.outage import AWAY
 from queued.storage import claimed, jobs
@@ -49,33 +59,44 @@ class Granted:
 
 @dataclass(slots=True)  # not frozen: that would treble the price of making one, and one is made for each job
 class Ended:
-    """An outcome with the moment (monotonic seconds) of its end: how long ago that was is known only when it is stored."""
+    """How an attempt of a job ended, and when (monotonic seconds): how long ago that was is known only when it is stored."""
 
-    job_id: int
-    lease: int
-    class_name: str
+    job: ClaimedJob
     kind: OutcomeKind
     ended_at: float
     duration: float = 0.0
     failure: Failure | None = None
     wait: float = 0.0
     policy: str | None = None
+    #: Where a retry goes, if not to where it came from.
     queue: str | None = None
     priority: int | None = None
     enqueue: tuple[NewJob, ...] = ()
-    ties: int = 0
     checkpoint: Checkpoint | None = None
-    #: The queue that it was claimed from, and the seconds from its being ready to its start, if it has started.
-    lane: str = ""
+    #: Seconds from its being ready to its start, if it has started.
     waited: float | None = None
-    #: For the words of the log.
-    attempt: int = 1
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """The id and the lease: which attempt it was."""
+        return self.job.id, self.job.lease
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is an end with nothing to be stored beside it."""
+        return (
+            self.kind in claimed.END_STATES
+            and not self.job.ties
+            and self.failure is None
+            and not self.enqueue
+            and self.checkpoint is None
+        )
 
     def outcome(self, now: float) -> Outcome:
         """What the database is told."""
         return Outcome(
-            self.job_id,
-            self.lease,
+            self.job.id,
+            self.job.lease,
             self.kind,
             self.duration,
             max(0.0, now - self.ended_at),
@@ -85,9 +106,9 @@ class Ended:
             self.queue,
             self.priority,
             self.enqueue,
-            self.ties,
+            self.job.ties,
             self.checkpoint,
-            self.attempt,
+            self.job.attempt,
         )
 
     def frame(self) -> dict[str, Any]:
@@ -99,9 +120,9 @@ class Ended:
             "backtrace": list(failure.backtrace),
         }
         return {
-            "id": self.job_id,
-            "lease": self.lease,
-            "attempt": self.attempt,
+            "id": self.job.id,
+            "lease": self.job.lease,
+            "attempt": self.job.attempt,
             "kind": self.kind,
             "start": self.ended_at - self.duration,
             "end": self.ended_at,
@@ -143,11 +164,11 @@ class Outbox:
 
     def keys(self) -> set[tuple[int, int]]:
         """The (id, lease) of every attempt whose outcome is not stored yet."""
-        return {(ended.job_id, ended.lease) for ended in self._ended}
+        return {ended.key for ended in self._ended}
 
     def add(self, ended: Ended) -> None:
         """An attempt has ended. How far it came goes with that."""
-        last = self.checkpoints.take((ended.job_id, ended.lease))
+        last = self.checkpoints.take(ended.key)
         ended.checkpoint = ended.checkpoint or last
         if not self._ended:
             self._since = time.monotonic()
@@ -196,70 +217,78 @@ class Outbox:
             return
         first = self._ended.index(batch[0])
         del self._ended[first : first + len(batch)]
-        self._tell(batch, report)
+        self._announce(report.arrivals)
+        self._tell(batch, {(stale.job_id, stale.lease) for stale in report.stale})
 
     def _replace_unstorable(self, ended: Ended, error: DatabaseError | BatchFinished) -> None:
         failure = Failure("queued.OutcomeNotStorable", f"the database could not store how this attempt ended: {error}")
         if ended.failure is not None and ended.failure.error_class == failure.error_class:
             # Even the plain sentence is refused: the claim is left for the reaper rather than the worker brought down.
-            emit("outcome_lost", job_id=ended.job_id, class_name=ended.class_name, error=str(error))
+            emit("outcome_lost", job_id=ended.job.id, class_name=ended.job.class_name, error=str(error))
             self._ended.remove(ended)
             return
         self._ended[self._ended.index(ended)] = Ended(
-            ended.job_id,
-            ended.lease,
-            ended.class_name,
-            "failed",
-            ended.ended_at,
-            ended.duration,
-            failure,
-            ties=ended.ties,
-            lane=ended.lane,
-            waited=ended.waited,
-            attempt=ended.attempt,
+            ended.job, "failed", ended.ended_at, ended.duration, failure, waited=ended.waited
         )
 
     def _finish(self, batch: Sequence[Ended]) -> claimed.Report:
         now = time.monotonic()
-        outcomes = [ended.outcome(now) for ended in batch]
-        opened = self._store.statement() if claimed.is_plain(outcomes) else self._store.transaction()
         try:
-            with opened as session:
-                report = claimed.finish(session, outcomes, self._worker)
+            if all(ended.plain for ended in batch):
+                report = self._finish_plain(batch, now)
+            else:
+                with self._store.transaction() as session:
+                    report = claimed.finish(session, [ended.outcome(now) for ended in batch], self._worker)
         except DatabaseUnavailable:
-            self._doubtful.update((ended.job_id, ended.lease) for ended in batch)
+            self._doubtful.update(ended.key for ended in batch)
             raise
         if wanted("acked"):
             emit("acked", seconds=time.monotonic() - now, process=self._worker.process_name)
         return report
 
-    def _tell(self, batch: Sequence[Ended], report: claimed.Report) -> None:
-        self._announce(report.arrivals)
-        for stale in report.stale:
-            emit(
-                "stale_outcome",
-                job_id=stale.job_id,
-                lease=stale.lease,
-                kind=stale.kind,
-                doubtful=(stale.job_id, stale.lease) in self._doubtful,
-                process=self._worker.process_name,
+    def _finish_plain(self, batch: Sequence[Ended], now: float) -> claimed.Report:
+        """What most jobs come to: one statement, which answers with the ids of those whose lease no longer holds."""
+        ends = [
+            (
+                ended.job.id,
+                ended.job.lease,
+                claimed.END_STATES[ended.kind],
+                ended.duration,
+                max(0.0, now - ended.ended_at),
             )
-        refused = {(stale.job_id, stale.lease) for stale in report.stale}
-        self._doubtful.difference_update((ended.job_id, ended.lease) for ended in batch)
+            for ended in batch
+        ]
+        with self._store.statement() as session:
+            stale = claimed.finish_plain(session, ends)
+        return claimed.Report([ended.outcome(now) for ended in batch if ended.job.id in stale] if stale else [])
+
+    def _tell(self, batch: Sequence[Ended], refused: set[tuple[int, int]]) -> None:
+        for ended in batch if refused else ():
+            if ended.key in refused:
+                emit(
+                    "stale_outcome",
+                    job_id=ended.job.id,
+                    lease=ended.job.lease,
+                    kind=ended.kind,
+                    doubtful=ended.key in self._doubtful,
+                    process=self._worker.process_name,
+                )
+        if self._doubtful:
+            self._doubtful.difference_update(ended.key for ended in batch)
         if wanted("jobs_ended"):
             emit("jobs_ended", ended=batch, refused=refused, process=self._worker.process_name)
-        for ended in batch:
-            name = _EVENTS[ended.kind]
-            if wanted(name) and (ended.job_id, ended.lease) not in refused:
+        told = {kind: name for kind, name in _EVENTS.items() if wanted(name)}
+        for ended in batch if told else ():
+            if ended.kind in told and ended.key not in refused:
                 emit(
-                    name,
-                    job_id=ended.job_id,
-                    class_name=ended.class_name,
+                    told[ended.kind],
+                    job_id=ended.job.id,
+                    class_name=ended.job.class_name,
                     duration=ended.duration,
                     failure=ended.failure,
                     wait=ended.wait,
-                    queue=ended.lane,
-                    attempt=ended.attempt,
+                    queue=ended.job.queue,
+                    attempt=ended.job.attempt,
                     process=self._worker.process_name,
                 )
 

@@ -284,10 +284,7 @@ class Worker(Role):
 
     def _give_back(self, delivery: Delivery, now: float) -> None:
         kind: OutcomeKind = "cancelled" if delivery.cancel_wanted else "released"
-        job = delivery.job
-        self._outbox.add(
-            Ended(job.id, job.lease, job.class_name, kind, now, ties=job.ties, lane=job.queue, attempt=job.attempt)
-        )
+        self._outbox.add(Ended(delivery.job, kind, now))
 
     # what runs
 
@@ -544,32 +541,9 @@ class Worker(Role):
         failure = Failure(expiries.EXPIRED, expiries.WHY_EXPIRED)
         for job in found:
             if refusal is not None and job.ties & (UNTIL_START | EXPIRING):
-                self._outbox.add(
-                    Ended(
-                        job.id,
-                        job.lease,
-                        job.class_name,
-                        "released",
-                        now,
-                        ties=job.ties,
-                        lane=job.queue,
-                        attempt=job.attempt,
-                    )
-                )
+                self._outbox.add(Ended(job, "released", now))
             elif job.id in lapsed:
-                self._outbox.add(
-                    Ended(
-                        job.id,
-                        job.lease,
-                        job.class_name,
-                        "discarded",
-                        now,
-                        failure=failure,
-                        ties=job.ties,
-                        lane=job.queue,
-                        attempt=job.attempt,
-                    )
-                )
+                self._outbox.add(Ended(job, "discarded", now, failure=failure))
             else:
                 admitted.append(job)
         if refusal is not None:
@@ -581,18 +555,7 @@ class Worker(Role):
             failure = Failure(
                 "queued.JobTooLarge", "its arguments are too large to be handed to the process that runs jobs"
             )
-            self._outbox.add(
-                Ended(
-                    job.id,
-                    job.lease,
-                    job.class_name,
-                    "failed",
-                    now,
-                    failure=failure,
-                    lane=job.queue,
-                    attempt=job.attempt,
-                )
-            )
+            self._outbox.add(Ended(job, "failed", now, failure=failure))
 
     def _search(self, now: float) -> None:
         started = time.monotonic()
@@ -774,7 +737,7 @@ class Worker(Role):
             slots.write(self._untold, crashed, [outcome.frame() for outcome in outcomes])
         except OSError as error:
             for outcome in outcomes:
-                emit("outcome_lost", job_id=outcome.job_id, class_name=outcome.class_name, error=str(error))
+                emit("outcome_lost", job_id=outcome.job.id, class_name=outcome.job.class_name, error=str(error))
 
 
 def new_job(frame: Mapping[str, Any]) -> NewJob:
@@ -800,18 +763,7 @@ def ended(job: ClaimedJob, frame: Mapping[str, Any], duration: float, waited: fl
     """What a runner said of the end of a job that had waited so many seconds for its start."""
     kind = frame["kind"]
     if kind == "done" and len(frame) == 5:
-        return Ended(
-            job.id,
-            job.lease,
-            job.class_name,
-            "done",
-            frame["end"],
-            duration,
-            ties=job.ties,
-            lane=job.queue,
-            waited=waited,
-            attempt=job.attempt,
-        )
+        return Ended(job, "done", frame["end"], duration, waited=waited)
     error = frame.get("error")
     failure = None
     if kind not in OUTCOME_KINDS:
@@ -822,9 +774,7 @@ def ended(job: ClaimedJob, frame: Mapping[str, Any], duration: float, waited: fl
     elif kind == "released":
         failure = INTERRUPTED
     return Ended(
-        job.id,
-        job.lease,
-        job.class_name,
+        job,
         kind,
         frame["end"],
         duration,
@@ -834,54 +784,17 @@ def ended(job: ClaimedJob, frame: Mapping[str, Any], duration: float, waited: fl
         frame.get("queue"),
         frame.get("priority"),
         tuple(new_job(item) for item in frame.get("enqueue") or ()),
-        job.ties,
         checkpoint_of(frame, frame.get("checkpoint")),
-        job.queue,
         waited,
-        job.attempt,
     )
 
 
 def killed(delivery: Delivery, now: float) -> Ended:
     """The end of a job whose runner was killed because it did not heed its interruption."""
-    job = delivery.job
     duration = now - (delivery.started_at or now)
     if delivery.reason == "timeout":
         text = f"it ran longer than its timeout of {delivery.timeout:g} s and did not end when told to; its process was killed"
-        failure = Failure("queued.JobTimedOut", text)
-        return Ended(
-            job.id,
-            job.lease,
-            job.class_name,
-            "failed",
-            now,
-            duration,
-            failure,
-            ties=job.ties,
-            lane=job.queue,
-            attempt=job.attempt,
-        )
+        return Ended(delivery.job, "failed", now, duration, Failure("queued.JobTimedOut", text))
     if delivery.reason == "cancel":
-        return Ended(
-            job.id,
-            job.lease,
-            job.class_name,
-            "cancelled",
-            now,
-            duration,
-            ties=job.ties,
-            lane=job.queue,
-            attempt=job.attempt,
-        )
-    return Ended(
-        job.id,
-        job.lease,
-        job.class_name,
-        "released",
-        now,
-        duration,
-        KILLED,
-        ties=job.ties,
-        lane=job.queue,
-        attempt=job.attempt,
-    )
+        return Ended(delivery.job, "cancelled", now, duration)
+    return Ended(delivery.job, "released", now, duration, KILLED)

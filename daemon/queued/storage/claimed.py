@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from queued.domain.jobs import RATED, Arrival, Failure, Outcome
 from queued.storage import checkpoints, ready, ties
 from queued.storage import jobs as jobs_table
-from queued.storage.session import Row, Session
+from queued.storage.session import Row, Session, listed
 
 #: The retry policy under which crashes are counted.
 CRASH_POLICY = "crash"
@@ -49,16 +49,14 @@ class Worker:
     process_name: str
 
 
-def is_plain(outcomes: Iterable[Outcome]) -> bool:
-    """Whether `finish` needs one statement only for these outcomes."""
-    return all(
-        outcome.kind in END_STATES
-        and outcome.failure is None
-        and not outcome.enqueue
-        and not outcome.ties
-        and outcome.checkpoint is None
-        for outcome in outcomes
-    )
+def finish_plain(session: Session, ends: Sequence[tuple[int, int, str, float, float]]) -> set[int]:
+    """End attempts of jobs without ties that leave nothing else to be stored: one statement. The ids of stale ones.
+
+    Each is (job id, lease, one of `END_STATES`' values, seconds that it ran, seconds since its end).
+    """
+    names = ("ids", "leases", "states", "durations", "ended_agos")
+    rows = session.tuples("claimed.finish_plain", **listed(session.dialect, ends, *names), count=len(ends))
+    return {job_id for (job_id,) in rows}
 
 
 def finish(session: Session, outcomes: Sequence[Outcome], worker: Worker) -> Report:
@@ -74,9 +72,6 @@ def finish(session: Session, outcomes: Sequence[Outcome], worker: Worker) -> Rep
 def end(session: Session, outcomes: Sequence[Outcome], worker: Worker) -> tuple[Report, ties.Moves]:
     """As `finish`, but the ties of the jobs are still to be settled: for a transaction that moves others too."""
     report, moves = Report(), ties.Moves()
-    if is_plain(outcomes):
-        _end(session, outcomes, worker, report, moves)
-        return report, moves
     # Before the claims are gone: a checkpoint counts while its lease holds.
     checkpoints.save(session, [outcome.checkpoint for outcome in outcomes if outcome.checkpoint is not None])
     _end(session, [outcome for outcome in outcomes if outcome.kind in END_STATES], worker, report, moves)
@@ -101,18 +96,9 @@ def end(session: Session, outcomes: Sequence[Outcome], worker: Worker) -> tuple[
 def _end(session: Session, outcomes: Sequence[Outcome], worker: Worker, report: Report, moves: ties.Moves) -> None:
     if not outcomes:
         return
-    if session.dialect == "sqlite":
-        rows = [(o.job_id, o.lease, END_STATES[o.kind], o.duration, o.ended_ago) for o in outcomes]
-        ended = session.all("claimed.finish", rows=rows)
-    else:
-        ended = session.all(
-            "claimed.finish",
-            ids=[o.job_id for o in outcomes],
-            leases=[o.lease for o in outcomes],
-            states=[END_STATES[o.kind] for o in outcomes],
-            durations=[float(o.duration) for o in outcomes],
-            ended_agos=[float(o.ended_ago) for o in outcomes],
-        )
+    ends = [(o.job_id, o.lease, END_STATES[o.kind], float(o.duration), float(o.ended_ago)) for o in outcomes]
+    names = ("ids", "leases", "states", "durations", "ended_agos")
+    ended = session.all("claimed.finish", **listed(session.dialect, ends, *names))
     attempts = {row["job_id"]: row["attempt"] for row in ended}
     tied = [row["job_id"] for row in ended if row["ties"]]
     if tied:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from queued.domain.errors import DatabaseError, DatabaseMisconfigured, DatabaseUnavailable, LockNotAvailable
 from queued.domain.settings import DatabaseSettings
@@ -19,6 +19,8 @@ from queued.storage.sql import Dialect, filled, statements
 
 if TYPE_CHECKING:
     import psycopg
+
+R = TypeVar("R")
 
 #: PostgreSQL's own words for a refusal that trying again will not lift.
 REFUSALS = (
@@ -144,18 +146,25 @@ class PostgresqlSession:
 
     def __init__(self, cursor: psycopg.Cursor[Row], texts: Mapping[str, tuple[str, ...]]) -> None:
         self._cursor = cursor
+        self._of_tuples: psycopg.Cursor[tuple[Any, ...]] | None = None
         self._texts = texts
 
     def _execute(self, name: str, params: Mapping[str, Any], text: str | None = None) -> psycopg.Cursor[Row]:
-        if text is None:
-            (text,) = self._texts[name]
+        return self._on(self._cursor, name, self._texts[name][0] if text is None else text, params)
+
+    def _on(self, cursor: psycopg.Cursor[R], name: str, text: str, params: Mapping[str, Any]) -> psycopg.Cursor[R]:
         try:
-            return self._cursor.execute(text, params, binary=True)
+            return cursor.execute(text, params, binary=True)
         except (UnicodeError, OverflowError, struct.error) as error:
             raise DatabaseError(f"PostgreSQL cannot hold a value of {name}: {error}") from error
 
     def all(self, name: str, /, **params: Any) -> list[Row]:
         return self._execute(name, params).fetchall()
+
+    def tuples(self, name: str, /, **params: Any) -> list[tuple[Any, ...]]:
+        if self._of_tuples is None:
+            self._of_tuples = prepare_cursor(self._cursor.connection, driver().rows.tuple_row)
+        return self._on(self._of_tuples, name, self._texts[name][0], params).fetchall()
 
     def composed(self, statement: Composition, /, **params: Any) -> list[Row]:
         conditions = [(condition.alternatives, condition.negated) for condition in statement.conditions]
@@ -185,12 +194,12 @@ class PostgresqlSession:
         self._cursor.execute(NOTIFY, notification(schema, messages))
 
 
-def prepare_cursor(connection: Any) -> psycopg.Cursor[Row]:
-    """A cursor that gives dicts and sends every int as bigint, so that a statement is prepared once and not by size."""
+def prepare_cursor(connection: Any, rows: Any = None) -> psycopg.Cursor[Any]:
+    """A cursor that gives dicts, or other `rows`, and sends every int as bigint: a statement is prepared once and not by size."""
     from psycopg.rows import dict_row
     from psycopg.types.numeric import Int8BinaryDumper
 
-    cursor: psycopg.Cursor[Row] = connection.cursor(row_factory=dict_row)
+    cursor: psycopg.Cursor[Any] = connection.cursor(row_factory=rows or dict_row)
     cursor.adapters.register_dumper(int, Int8BinaryDumper)
     return cursor
 

@@ -39,6 +39,9 @@ class Session(Protocol):
     def all(self, name: str, /, **params: Any) -> list[Row]:
         """The rows of the named statement."""
 
+    def tuples(self, name: str, /, **params: Any) -> list[tuple[Any, ...]]:
+        """As `all`, where a dict for each row would cost too much: values in the statement's order, moments as stored."""
+
     def composed(self, statement: Composition, /, **params: Any) -> list[Row]:
         """The rows of a statement that is put together from sections."""
 
@@ -71,6 +74,11 @@ class Paced:
 
     def all(self, name: str, /, **params: Any) -> list[Row]:
         rows = self._session.all(name, **params)
+        self._after()
+        return rows
+
+    def tuples(self, name: str, /, **params: Any) -> list[tuple[Any, ...]]:
+        rows = self._session.tuples(name, **params)
         self._after()
         return rows
 

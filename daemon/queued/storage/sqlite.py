@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta, timezone
 from typing import Any, NoReturn
@@ -33,8 +33,11 @@ SCRATCH = """
 CREATE TEMP TABLE IF NOT EXISTS picked (
   seq INTEGER PRIMARY KEY, job_id INTEGER, queue TEXT, priority INTEGER, attempt INTEGER, ties INTEGER,
   ready_at INTEGER
-)
+);
+CREATE TEMP TABLE IF NOT EXISTS ended (job_id INTEGER PRIMARY KEY, lease INTEGER, state TEXT, duration REAL, ended_ago REAL)
 """
+#: How a statement ends that is run once for each of `rows`, which gives the values in order.
+BY_ROW = "?)"
 
 
 def to_microseconds(moment: datetime) -> int:
@@ -73,24 +76,36 @@ class SqliteSession:
         self._texts = texts
 
     def _execute(
-        self, name: str, params: Mapping[str, Any], texts: tuple[str, ...] | None = None
-    ) -> tuple[list[Row], int]:
-        values = {key: adapt(value) for key, value in params.items()}
-        rows: list[Row] = []
+        self,
+        name: str,
+        params: Mapping[str, Any],
+        texts: tuple[str, ...] | None = None,
+        fetch: Callable[[sqlite3.Cursor], list[Any]] = rows_of,
+    ) -> tuple[list[Any], int]:
+        texts = texts or self._texts[name]
+        by_row = any(text.endswith(BY_ROW) for text in texts)
+        values = {key: adapt(value) for key, value in params.items() if not (by_row and key == "rows")}
+        rows: list[Any] = []
         touched = 0
-        for text in texts or self._texts[name]:
+        for text in texts:
             cursor = self._connection.cursor()
             try:
+                if by_row and text.endswith(BY_ROW):
+                    cursor.executemany(text, params["rows"])
+                    continue
                 cursor.execute(text, values)
             except (UnicodeError, OverflowError) as error:
                 raise DatabaseError(f"SQLite cannot hold a value of {name}: {error}") from error
             if cursor.description is not None:
-                rows = rows_of(cursor)
+                rows = fetch(cursor)
             touched = cursor.rowcount if cursor.rowcount >= 0 else len(rows)
         return rows, touched
 
     def all(self, name: str, /, **params: Any) -> list[Row]:
         return self._execute(name, params)[0]
+
+    def tuples(self, name: str, /, **params: Any) -> list[tuple[Any, ...]]:
+        return self._execute(name, params, fetch=sqlite3.Cursor.fetchall)[0]
 
     def composed(self, statement: Composition, /, **params: Any) -> list[Row]:
         conditions = [(condition.alternatives, condition.negated) for condition in statement.conditions]
@@ -197,7 +212,7 @@ class Sqlite:
         connection.execute(f"PRAGMA cache_size = {int(settings.cache_size)}")
         connection.execute("PRAGMA temp_store = MEMORY")
         connection.execute("PRAGMA journal_size_limit = 67108864")
-        connection.execute(SCRATCH)
+        connection.executescript(SCRATCH)
         self._durable = True
         return connection
 

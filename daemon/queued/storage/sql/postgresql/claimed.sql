@@ -15,6 +15,23 @@ WITH ended AS (
 )
 SELECT job_id, attempt, ties FROM gone
 
+-- name: finish_plain
+-- As `finish`, of jobs without ties and of which nothing else is to be said. Stale ones alone are returned: seldom any.
+WITH ended AS (
+  SELECT job_id, lease, state, duration, ended_ago
+  FROM unnest(:ids::bigint[], :leases::bigint[], :states::text[], :durations::float8[], :ended_agos::float8[])
+       AS e(job_id, lease, state, duration, ended_ago)
+), gone AS (
+  DELETE FROM queued.claimed AS c USING ended AS e WHERE c.job_id = e.job_id AND c.lease = e.lease
+  RETURNING c.job_id, c.attempt, c.process_id, e.state, e.duration, e.ended_ago
+), put AS (
+  INSERT INTO queued.finished (job_id, state, attempt, process_id, started_at, finished_at)
+  SELECT job_id, state, attempt, process_id,
+         moment - (ended_ago + duration) * interval '1 second', moment - ended_ago * interval '1 second'
+  FROM gone CROSS JOIN (SELECT {now} AS moment) AS clock
+)
+SELECT job_id FROM ended WHERE (SELECT count(*) FROM gone) < :count AND job_id <> ALL (ARRAY(SELECT job_id FROM gone))
+
 -- name: release
 -- Give claims back, untouched: the same attempt, at the right end of their lanes.
 WITH given AS (

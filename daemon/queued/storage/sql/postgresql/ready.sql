@@ -43,15 +43,17 @@ WITH lane AS MATERIALIZED (
   INSERT INTO queued.claimed (job_id, lease, process_id, queue, priority, attempt, ties)
   SELECT job_id, lease, :process_id, queue, priority, attempt, ties FROM leased
 )
-SELECT j.id, l.lease, j.class_name, l.queue, l.priority, l.seq, l.attempt, l.ties, j.arguments, j.options,
-  extract(epoch FROM j.enqueued_at)::float8 AS enqueued, extract(epoch FROM now() - l.ready_at)::float8 AS waited,
+SELECT j.id, l.lease, j.class_name, l.queue, l.priority, l.attempt, j.arguments, j.options,
+  date_part('epoch', j.enqueued_at) AS enqueued,
   CASE WHEN l.attempt > 1 THEN (
     SELECT json_object_agg(c.policy, c.spent)::text FROM (
       SELECT a.policy, count(*) AS spent FROM queued.attempts AS a
       WHERE a.job_id = l.job_id AND a.counted AND a.policy IS NOT NULL GROUP BY a.policy
     ) AS c
   ) END AS counters,
-  (SELECT k.steps FROM queued.checkpoints AS k WHERE k.job_id = l.job_id) AS steps
+  l.ties,
+  (SELECT k.steps FROM queued.checkpoints AS k WHERE k.job_id = l.job_id) AS steps,
+  date_part('epoch', now() - l.ready_at) AS waited, l.seq
 FROM leased AS l CROSS JOIN LATERAL (
   SELECT id, class_name, arguments, options, enqueued_at FROM queued.jobs WHERE id = l.job_id LIMIT 1
 ) AS j
@@ -74,13 +76,13 @@ WITH picked AS MATERIALIZED (
   INSERT INTO queued.claimed (job_id, lease, process_id, queue, priority, attempt, ties)
   SELECT job_id, lease, :process_id, queue, priority, attempt, ties FROM leased
 )
-SELECT j.id, l.lease, j.class_name, l.queue, l.priority, l.seq, l.attempt, l.ties, j.arguments, j.options,
-  extract(epoch FROM j.enqueued_at)::float8 AS enqueued, extract(epoch FROM now() - l.ready_at)::float8 AS waited,
+SELECT j.id, l.lease, j.class_name, l.queue, l.priority, l.attempt, j.arguments, j.options,
+  date_part('epoch', j.enqueued_at) AS enqueued,
   (SELECT json_object_agg(c.policy, c.spent)::text FROM (
      SELECT a.policy, count(*) AS spent FROM queued.attempts AS a
      WHERE a.job_id = l.job_id AND a.counted AND a.policy IS NOT NULL GROUP BY a.policy
    ) AS c) AS counters,
-  NULL AS steps
+  l.ties, NULL AS steps, date_part('epoch', now() - l.ready_at) AS waited, l.seq
 FROM leased AS l JOIN queued.jobs AS j ON j.id = l.job_id
 
 -- name: put_many

@@ -1,17 +1,40 @@
 -- name: finish
 -- End attempts well. Only claims whose lease still holds are touched; they alone are returned.
--- Differs by necessity: no data-modifying CTE.
-INSERT INTO queued.finished (job_id, state, attempt, process_id, started_at, finished_at)
-SELECT c.job_id, json_extract(e.value, '$[2]'), c.attempt, c.process_id,
-       clock.moment - CAST((json_extract(e.value, '$[4]') + json_extract(e.value, '$[3]')) * 1000000 AS INTEGER),
-       clock.moment - CAST(json_extract(e.value, '$[4]') * 1000000 AS INTEGER)
-FROM json_each(:rows) AS e
-CROSS JOIN queued.claimed AS c ON c.job_id = json_extract(e.value, '$[0]') AND c.lease = json_extract(e.value, '$[1]')
-CROSS JOIN (SELECT {now} AS moment) AS clock;
+-- Differs by necessity: no data-modifying CTE. The ends rest in a table of the connection's own: 2.8 µs a job, and 5.8 when each
+-- statement reads them out of JSON.
+DELETE FROM temp.ended;
 
-DELETE FROM queued.claimed
-WHERE (job_id, lease) IN (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(:rows))
-RETURNING job_id, attempt, ties
+INSERT INTO temp.ended (job_id, lease, state, duration, ended_ago) VALUES (?, ?, ?, ?, ?);
+
+DELETE FROM temp.ended WHERE NOT EXISTS (
+  SELECT 1 FROM queued.claimed AS c WHERE c.job_id = temp.ended.job_id AND c.lease = temp.ended.lease
+);
+
+INSERT INTO queued.finished (job_id, state, attempt, process_id, started_at, finished_at)
+SELECT c.job_id, e.state, c.attempt, c.process_id,
+       clock.moment - CAST((e.ended_ago + e.duration) * 1000000 AS INTEGER),
+       clock.moment - CAST(e.ended_ago * 1000000 AS INTEGER)
+FROM temp.ended AS e CROSS JOIN queued.claimed AS c ON c.job_id = e.job_id CROSS JOIN (SELECT {now} AS moment) AS clock;
+
+DELETE FROM queued.claimed WHERE job_id IN (SELECT job_id FROM temp.ended) RETURNING job_id, attempt, ties
+
+-- name: finish_plain
+-- As `finish`, of jobs without ties and of which nothing else is to be said. Stale ones alone are returned: seldom any.
+DELETE FROM temp.ended;
+
+INSERT INTO temp.ended (job_id, lease, state, duration, ended_ago) VALUES (?, ?, ?, ?, ?);
+
+DELETE FROM temp.ended WHERE NOT EXISTS (
+  SELECT 1 FROM queued.claimed AS c WHERE c.job_id = temp.ended.job_id AND c.lease = temp.ended.lease
+) RETURNING job_id;
+
+INSERT INTO queued.finished (job_id, state, attempt, process_id, started_at, finished_at)
+SELECT c.job_id, e.state, c.attempt, c.process_id,
+       clock.moment - CAST((e.ended_ago + e.duration) * 1000000 AS INTEGER),
+       clock.moment - CAST(e.ended_ago * 1000000 AS INTEGER)
+FROM temp.ended AS e CROSS JOIN queued.claimed AS c ON c.job_id = e.job_id CROSS JOIN (SELECT {now} AS moment) AS clock;
+
+DELETE FROM queued.claimed WHERE job_id IN (SELECT job_id FROM temp.ended)
 
 -- name: release
 -- Give claims back, untouched: the same attempt, at the right end of their lanes.

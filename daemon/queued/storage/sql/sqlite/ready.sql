@@ -27,7 +27,7 @@ FROM (
   ) AS head
   FROM (
     SELECT json_extract(value, '$[0]') AS queue, json_extract(value, '$[1]') AS priority, json_extract(value, '$[2]') AS rank
-    FROM json_each(:lanes)
+    FROM json_each(:rows)
   ) AS given
   WHERE NOT EXISTS (SELECT 1 FROM queued.queues AS q WHERE q.name = given.queue AND q.paused_at IS NOT NULL)
     AND EXISTS (SELECT 1 FROM queued.processes AS p WHERE p.id = :process_id)
@@ -42,15 +42,16 @@ DELETE FROM queued.ready WHERE seq IN (SELECT seq FROM temp.picked);
 INSERT INTO queued.claimed (job_id, lease, process_id, queue, priority, attempt, ties)
 SELECT job_id, :lease + row_number() OVER (ORDER BY seq), :process_id, queue, priority, attempt, ties FROM temp.picked;
 
-SELECT j.id, c.lease, j.class_name, p.queue, p.priority, p.seq, p.attempt, p.ties, j.arguments, j.options,
-  j.enqueued_at / 1000000.0 AS enqueued, (c.claimed_at - p.ready_at) / 1000000.0 AS waited,
+SELECT j.id, c.lease, j.class_name, p.queue, p.priority, p.attempt, j.arguments, j.options, j.enqueued_at / 1000000.0 AS enqueued,
   CASE WHEN p.attempt > 1 THEN (
     SELECT json_group_object(s.policy, s.spent) FROM (
       SELECT a.policy AS policy, count(*) AS spent FROM queued.attempts AS a
       WHERE a.job_id = p.job_id AND a.counted AND a.policy IS NOT NULL GROUP BY a.policy
     ) AS s
   ) END AS counters,
-  (SELECT k.steps FROM queued.checkpoints AS k WHERE k.job_id = p.job_id) AS steps
+  p.ties,
+  (SELECT k.steps FROM queued.checkpoints AS k WHERE k.job_id = p.job_id) AS steps,
+  (c.claimed_at - p.ready_at) / 1000000.0 AS waited, p.seq
 FROM temp.picked AS p
 CROSS JOIN queued.jobs AS j ON j.id = p.job_id
 CROSS JOIN queued.claimed AS c ON c.job_id = p.job_id
@@ -61,7 +62,7 @@ DELETE FROM temp.picked;
 
 INSERT INTO temp.picked (seq, job_id, queue, priority, attempt, ties, ready_at)
 SELECT r.seq, r.job_id, r.queue, r.priority, r.attempt, r.ties, r.ready_at
-FROM json_each(:lanes) AS given
+FROM json_each(:rows) AS given
 CROSS JOIN queued.ready AS r ON r.queue = json_extract(given.value, '$[0]') AND r.priority = json_extract(given.value, '$[1]')
      AND (r.ties & 128) <> 0
 WHERE NOT EXISTS (SELECT 1 FROM queued.queues AS q WHERE q.name = r.queue AND q.paused_at IS NOT NULL)
@@ -74,13 +75,12 @@ DELETE FROM queued.ready WHERE seq IN (SELECT seq FROM temp.picked);
 INSERT INTO queued.claimed (job_id, lease, process_id, queue, priority, attempt, ties)
 SELECT job_id, :lease + row_number() OVER (ORDER BY seq), :process_id, queue, priority, attempt, ties FROM temp.picked;
 
-SELECT j.id, c.lease, j.class_name, p.queue, p.priority, p.seq, p.attempt, p.ties, j.arguments, j.options,
-  j.enqueued_at / 1000000.0 AS enqueued, (c.claimed_at - p.ready_at) / 1000000.0 AS waited,
+SELECT j.id, c.lease, j.class_name, p.queue, p.priority, p.attempt, j.arguments, j.options, j.enqueued_at / 1000000.0 AS enqueued,
   (SELECT json_group_object(s.policy, s.spent) FROM (
      SELECT a.policy AS policy, count(*) AS spent FROM queued.attempts AS a
      WHERE a.job_id = p.job_id AND a.counted AND a.policy IS NOT NULL GROUP BY a.policy
    ) AS s) AS counters,
-  NULL AS steps
+  p.ties, NULL AS steps, (c.claimed_at - p.ready_at) / 1000000.0 AS waited, p.seq
 FROM temp.picked AS p
 CROSS JOIN queued.jobs AS j ON j.id = p.job_id
 CROSS JOIN queued.claimed AS c ON c.job_id = p.job_id
