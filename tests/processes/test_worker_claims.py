@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from fixtures.supervised import make_settings
-from queued.domain.jobs import Arrival, Failure, NewJob
+from queued.domain.errors import DatabaseMisconfigured
+from queued.domain.jobs import Arrival, ClaimedJob, Failure, NewJob
 from queued.domain.settings import AppSettings, DispatcherSettings, Settings, WorkerSettings
 from queued.domain.unique import Unique
 from queued.processes import recovery, station
@@ -93,6 +95,46 @@ def test_a_refusal_of_the_database_changes_no_outcome(worker: Worker, store: Sto
     worker.poll()
     assert state(store, job) == "finished"
     assert not worker.outage.going_on
+
+
+def claimed_jobs(worker: Worker, store: Store, count: int) -> list[ClaimedJob]:
+    store.enqueue([NewJob("a") for _ in range(count)])
+    worker._search(time.monotonic())
+    return worker._take_ready(count)
+
+
+@pytest.mark.parametrize("failure", [None, Failure("app.Error", "no")])
+def test_what_is_done_while_ends_are_stored_is_done_once(worker: Worker, store: Store, failure: Failure | None) -> None:
+    first, second = claimed_jobs(worker, store, 2)
+    done: list[str] = []
+    worker._outbox.add(Ended(first, "done", time.monotonic()))
+    worker._outbox.add(Ended(second, "discarded", time.monotonic(), failure=failure))
+    worker._outbox.flush(lambda: done.append("meanwhile"))
+    assert done == ["meanwhile"]
+    assert {state(store, first.id), state(store, second.id)} == {"finished", "discarded"}
+    worker._outbox.flush(lambda: done.append("with nothing to store"))
+    assert done == ["meanwhile", "with nothing to store"]
+
+
+def test_jobs_that_were_claimed_are_handed_out_although_the_ends_before_them_cannot_be_stored(
+    worker: Worker, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [first] = claimed_jobs(worker, store, 1)
+    [second] = store.enqueue([NewJob("a")])
+    handed_out: list[int] = []
+    monkeypatch.setattr(worker, "_main", SimpleNamespace(idle=True, deliveries={}, close=lambda: None))
+    monkeypatch.setattr(worker, "_hand_out", lambda found, now: handed_out.extend(job.id for job in found))
+    worker._pace.observe(0.001)
+    worker._outbox.add(Ended(first, "done", time.monotonic()))
+    table = "queued_finished" if store.dialect == "sqlite" else "queued.finished"
+    rename(store, table, "finished_away")
+    with pytest.raises(DatabaseMisconfigured):
+        worker._tell_and_claim(time.monotonic())
+    assert handed_out == [second]
+    away = "finished_away" if store.dialect == "sqlite" else "queued.finished_away"
+    rename(store, away, table.removeprefix("queued."))
+    worker._tell_and_claim(time.monotonic())
+    assert (state(store, first.id), state(store, second), handed_out) == ("finished", "running", [second])
 
 
 def rename(store: Store, table: str, name: str) -> None:

@@ -97,6 +97,23 @@ def test_of_many_plain_ends_the_stale_ones_alone_are_named_and_untouched(store: 
     assert whereabouts(store, found[4].id) == ["finished"]
 
 
+def test_something_else_can_be_done_while_the_server_stores_ends(store: Store, claimer: Claimer) -> None:
+    found, other = one_claimed(store, claimer), one_claimed(store, claimer)
+    done: list[str] = []
+    with store.statement(meanwhile=lambda: done.append("meanwhile")) as session:
+        assert claimed.finish_plain(session, [(found.id, found.lease, "finished", 0.5, 0.25)]) == set()
+    assert done == ["meanwhile"]
+    assert whereabouts(store, found.id) == ["finished"]
+
+    def fail() -> None:
+        raise ArithmeticError
+
+    with pytest.raises(ArithmeticError), store.statement(meanwhile=fail) as session:
+        claimed.finish_plain(session, [(other.id, other.lease, "finished", 0.5, 0.25)])
+    assert len(whereabouts(store, other.id)) == 1
+    assert store.enqueue([NewJob("app.work")])
+
+
 def test_the_times_of_a_run_are_the_databases(store: Store, claimer: Claimer) -> None:
     found = one_claimed(store, claimer)
     finish(store, Outcome(found.id, found.lease, "done", duration=2.0, ended_ago=3.0))

@@ -139,6 +139,23 @@ class Ended:
         }
 
 
+class Once:
+    """Something that is done when it is first called."""
+
+    def __init__(self, what: Callable[[], None] | None) -> None:
+        self._what = what
+
+    @property
+    def done(self) -> bool:
+        """Whether a call does nothing any more."""
+        return self._what is None
+
+    def __call__(self) -> None:
+        what, self._what = self._what, None
+        if what is not None:
+            what()
+
+
 class Outbox:
     """Outcomes and requests of one worker on their way to the database. `announce` is told of the work that comes of them."""
 
@@ -193,19 +210,27 @@ class Outbox:
             return own if rest is None else min(own, rest)
         return rest
 
-    def flush(self) -> None:
-        """Store all of it. Raises what `AWAY` names, and then nothing is lost."""
-        self.checkpoints.store()
-        self._store_requests()
-        while self._ended:
-            self._store_ended(self._ended[: FULL * 4])
+    def flush(self, meanwhile: Callable[[], None] | None = None) -> None:
+        """Store all of it. Raises what `AWAY` names, and then nothing is lost.
+
+        `meanwhile`, which must not touch the database, is called exactly once, also when this raises: while the server is at the
+        first ends, where they are plain.
+        """
+        work = Once(meanwhile)
+        try:
+            self.checkpoints.store()
+            self._store_requests()
+            while self._ended:
+                self._store_ended(self._ended[: FULL * 4], work)
+        finally:
+            work()
 
     # outcomes
 
-    def _store_ended(self, batch: Sequence[Ended]) -> None:
+    def _store_ended(self, batch: Sequence[Ended], meanwhile: Once) -> None:
         """Store outcomes together, or each alone where the database does not take them so."""
         try:
-            report = self._finish(batch)
+            report = self._finish(batch, meanwhile)
         except AWAY:
             raise
         except (DatabaseError, BatchFinished) as error:
@@ -213,7 +238,7 @@ class Outbox:
                 self._replace_unstorable(batch[0], error)
                 return
             for ended in batch:
-                self._store_ended([ended])
+                self._store_ended([ended], meanwhile)
             return
         first = self._ended.index(batch[0])
         del self._ended[first : first + len(batch)]
@@ -231,11 +256,11 @@ class Outbox:
             ended.job, "failed", ended.ended_at, ended.duration, failure, waited=ended.waited
         )
 
-    def _finish(self, batch: Sequence[Ended]) -> claimed.Report:
+    def _finish(self, batch: Sequence[Ended], meanwhile: Once) -> claimed.Report:
         now = time.monotonic()
         try:
             if all(ended.plain for ended in batch):
-                report = self._finish_plain(batch, now)
+                report = self._finish_plain(batch, now, meanwhile)
             else:
                 with self._store.transaction() as session:
                     report = claimed.finish(session, [ended.outcome(now) for ended in batch], self._worker)
@@ -246,7 +271,7 @@ class Outbox:
             emit("acked", seconds=time.monotonic() - now, process=self._worker.process_name)
         return report
 
-    def _finish_plain(self, batch: Sequence[Ended], now: float) -> claimed.Report:
+    def _finish_plain(self, batch: Sequence[Ended], now: float, meanwhile: Once) -> claimed.Report:
         """What most jobs come to: one statement, which answers with the ids of those whose lease no longer holds."""
         ends = [
             (
@@ -258,7 +283,7 @@ class Outbox:
             )
             for ended in batch
         ]
-        with self._store.statement() as session:
+        with self._store.statement(meanwhile=None if meanwhile.done else meanwhile) as session:
             stale = claimed.finish_plain(session, ends)
         return claimed.Report([ended.outcome(now) for ended in batch if ended.job.id in stale] if stale else [])
 

@@ -407,11 +407,8 @@ class Worker(Role):
     # the database
 
     def _tell_and_claim(self, now: float) -> None:
+        """Jobs are claimed first, and delivered while the server stores what has ended."""
         self._store_crashes()
-        rest = self._outbox.rest(now)
-        if rest is not None and (rest <= 0 or all(station.idle for station in self._stations())):
-            self._outbox.flush()
-            self._open_failures = 0
         if now >= self._mark_at:
             self._mark_at = now + GLANCE
             self._mark_started(now)
@@ -421,8 +418,14 @@ class Worker(Role):
         if self._compare_at <= now < self._doubt_until:
             self._return_unknown()
             self._compare_at = now + DOUBT_EVERY
-        if self._hungry and self._main is not None:
-            self._claim(now)
+        rest = self._outbox.rest(now)
+        due = rest is not None and (rest <= 0 or all(station.idle for station in self._stations()))
+        found = self._claim(now) if self._hungry and self._main is not None else []
+        if due:
+            self._outbox.flush(meanwhile=(lambda: self._hand_out(found, now)) if found else None)
+            self._open_failures = 0
+        elif found:
+            self._hand_out(found, now)
         if self._unnoted:
             self._note(self._unnoted)
             self._unnoted = set()
@@ -490,37 +493,38 @@ class Worker(Role):
         for job_id, _ in wanted:
             self._cancel(job_id)
 
-    def _claim(self, now: float) -> None:
-        assert self._main is not None
+    def _claim(self, now: float) -> list[ClaimedJob]:
+        """Jobs that are ours now, and may start. Whoever calls this hands them out, whatever else happens."""
         held = sum(len(station.deliveries) for station in self._stations()) + len(self._waiting_alone)
         allowance = self.capacity + self._pace.allowance(self.capacity)
         # Claims are made in bulk: when a slot is free, or when half of what may wait is used up.
         if held >= self.capacity and held > allowance / 2:
-            return
+            return []
         limit = allowance - held
         if limit <= 0:
-            return
+            return []
         searched = self._lanes.search_overdue(now)
         if searched:
             self._search(now)
-        # Handed out at once: a search that fails must not cost jobs that are ours already.
-        found = self._hand_out(self._take_ready(limit), now)
-        if found < limit and not searched and self._lanes.search_due(now):
+        taken = self._take_ready(limit)
+        count, admitted = len(taken), self._admit(taken, now)
+        if count < limit and not searched and self._lanes.search_due(now):
+            # Handed out at once: a search that fails must not cost jobs that are ours already.
+            self._hand_out(admitted, now)
             self._search(now)
-            found += self._hand_out(self._take_ready(limit - found), now)
-        self._hungry = found >= limit
-        if found:
+            taken = self._take_ready(limit - count)
+            count, admitted = count + len(taken), self._admit(taken, now)
+        self._hungry = count >= limit
+        if count:
             self._idle_rest = self.worker.polling_interval
-            self._open_stations(now)
+        return admitted
 
-    def _hand_out(self, found: list[ClaimedJob], now: float) -> int:
+    def _hand_out(self, found: list[ClaimedJob], now: float) -> None:
         """Give claimed jobs to the runner, and those whose process crashed before a place in the queue to run alone."""
         assert self._main is not None
-        taken = len(found)
-        found = self._admit(found, now)
         self._waiting_alone.extend((job, now) for job in found if job.counters.get(CRASH_POLICY))
         self._deliver(self._main, [job for job in found if not job.counters.get(CRASH_POLICY)], time.monotonic())
-        return taken
+        self._open_stations(now)
 
     def _admit(self, found: list[ClaimedJob], now: float) -> list[ClaimedJob]:
         """The jobs that may start: not those whose time is over. Jobs that are unique until they start free their keys."""

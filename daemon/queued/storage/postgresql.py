@@ -7,8 +7,8 @@ import os
 import re
 import struct
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -162,9 +162,12 @@ class PostgresqlSession:
         return self._execute(name, params).fetchall()
 
     def tuples(self, name: str, /, **params: Any) -> list[tuple[Any, ...]]:
+        return self._tuples(name, params).fetchall()
+
+    def _tuples(self, name: str, params: Mapping[str, Any]) -> psycopg.Cursor[tuple[Any, ...]]:
         if self._of_tuples is None:
             self._of_tuples = prepare_cursor(self._cursor.connection, driver().rows.tuple_row)
-        return self._on(self._of_tuples, name, self._texts[name][0], params).fetchall()
+        return self._on(self._of_tuples, name, self._texts[name][0], params)
 
     def composed(self, statement: Composition, /, **params: Any) -> list[Row]:
         conditions = [(condition.alternatives, condition.negated) for condition in statement.conditions]
@@ -192,6 +195,23 @@ class PostgresqlSession:
     def notify(self, schema: str, messages: Sequence[tuple[str, str]]) -> None:
         """Tell listeners with the commit of this transaction."""
         self._cursor.execute(NOTIFY, notification(schema, messages))
+
+
+class OverlappingSession(PostgresqlSession):
+    """A session for one statement, of `tuples`: something else is done while the server is at it."""
+
+    def __init__(
+        self, cursor: psycopg.Cursor[Row], texts: Mapping[str, tuple[str, ...]], meanwhile: Callable[[], None]
+    ) -> None:
+        super().__init__(cursor, texts)
+        self._meanwhile = meanwhile
+
+    def tuples(self, name: str, /, **params: Any) -> list[tuple[Any, ...]]:
+        # What is sent is executed as it arrives; the end of the block commits, waits for the disk, and takes in the answer.
+        with self._cursor.connection.pipeline():
+            cursor = self._tuples(name, params)
+            self._meanwhile()
+        return cursor.fetchall()
 
 
 def prepare_cursor(connection: Any, rows: Any = None) -> psycopg.Cursor[Any]:
@@ -325,14 +345,22 @@ class Postgresql:
                 yield self._session
 
     @contextmanager
-    def statement(self, durable: bool = True) -> Iterator[Session]:
+    def statement(self, durable: bool = True, meanwhile: Callable[[], None] | None = None) -> Iterator[Session]:
         """For one statement that is a transaction of its own: one round trip. Whether it waits for the disk it says itself."""
         with self._guard():
-            self.connection()
+            connection = self.connection()
             assert self._session is not None
-            yield self._session
+            if meanwhile is None:
+                yield self._session
+            elif driver().Pipeline.is_supported():
+                yield OverlappingSession(prepare_cursor(connection), self._texts, meanwhile)
+            else:
+                meanwhile()
+                yield self._session
 
-    reading = statement
+    def reading(self) -> AbstractContextManager[Session]:
+        """Reads, each its own snapshot."""
+        return self.statement()
 
     @contextmanager
     def _guard(self) -> Iterator[None]:

@@ -271,8 +271,12 @@ class Sqlite:
         finally:
             self._turnstile.leave()
 
-    def statement(self, durable: bool = True) -> AbstractContextManager[Session]:
+    def statement(
+        self, durable: bool = True, meanwhile: Callable[[], None] | None = None
+    ) -> AbstractContextManager[Session]:
         """A transaction: SQLite has nothing shorter that would wait its turn."""
+        if meanwhile is not None:
+            meanwhile()
         return self.transaction(durable)
 
     @contextmanager

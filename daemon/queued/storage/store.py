@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from urllib.parse import unquote, urlsplit
@@ -75,12 +75,16 @@ class Store:
         """
         return self._backend.transaction(durable)
 
-    def statement(self, durable: bool = True) -> AbstractContextManager[Session]:
+    def statement(
+        self, durable: bool = True, meanwhile: Callable[[], None] | None = None
+    ) -> AbstractContextManager[Session]:
         """For a block of exactly one statement: a transaction of its own, in one round trip where the database can.
 
-        `durable` as for `transaction`; on PostgreSQL the statement itself decides.
+        `durable` as for `transaction`; on PostgreSQL the statement itself decides. `meanwhile`, which must not touch this store, is
+        called while the server is at the statement, which then is one of `tuples`; before it, where nothing can be done meanwhile.
+        Not at all when the statement cannot be sent.
         """
-        return self._backend.statement(durable)
+        return self._backend.statement(durable, meanwhile)
 
     def reading(self) -> AbstractContextManager[Session]:
         """For a block that only reads: each statement sees its own snapshot, and no writer waits for it."""
