@@ -11,6 +11,7 @@ from typing import Any
 
 from queued.processes.application import ForkServer
 from queued.processes.runner_process import RunnerGone, RunnerProcess
+from queued.processes.slots import plain_end
 
 APPS = Path(__file__).resolve().parents[1] / "apps"
 PATIENCE = 60.0
@@ -128,8 +129,18 @@ class Runner:
 
         return until(look, what)
 
+    def told(self) -> list[Frame]:
+        """Every outcome in the order in which it was told, plain ends among them."""
+        told: list[Frame] = []
+        for frame in self.frames:
+            if frame["t"] == "done":
+                told += [plain_end(*end) for end in frame["o"]]
+            elif frame["t"] == "out":
+                told += frame["o"]
+        return told
+
     def outcomes(self) -> dict[int, Frame]:
-        return {o["id"]: o for frame in self.frames if frame["t"] == "out" for o in frame["o"]}
+        return {o["id"]: o for o in self.told()}
 
     def outcome(self, job: int) -> Frame:
         """How the job ended; waits for it."""

@@ -47,7 +47,7 @@ def test_jobs_that_ended_just_before_a_crash_have_ended(start: Start) -> None:
         *ended, guilty = runner.deliver(*[("plain.nothing",)] * 40, ("dying.exit_at_once", 1))
         runner.end()
         assert sorted(runner.outcomes()) == ended
-        told = [o["id"] for frame in runner.frames if frame["t"] == "out" for o in frame["o"]]
+        told = [outcome["id"] for outcome in runner.told()]
         assert sorted(told) == ended, "each outcome is told once"
         assert [slot.job_id for slot in runner.process.slots()] == [guilty]
 
@@ -103,7 +103,7 @@ def test_a_process_that_a_job_forgot_to_end_does_no_harm(start: Start) -> None:
     forked, after = runner.deliver(("dying.fork_and_return",), ("plain.nothing",))
     assert runner.outcome(forked)["kind"] == "done"
     assert runner.outcome(after)["kind"] == "done"
-    told = [o["id"] for frame in runner.frames if frame["t"] == "out" for o in frame["o"]]
+    told = [outcome["id"] for outcome in runner.told()]
     assert told == [forked, after]
 
 

@@ -31,8 +31,8 @@ def test_a_jobs_lines_come_before_its_outcome(start: Start) -> None:
     runner = start("talking").runner()
     (job,) = runner.deliver(("talking.speak", "one"))
     runner.outcome(job)
-    order = [frame["t"] for frame in runner.frames if frame["t"] in ("log", "out")]
-    assert order == ["log"] * (len(order) - 1) + ["out"]
+    order = [frame["t"] for frame in runner.frames if frame["t"] in ("log", "done")]
+    assert order == ["log"] * (len(order) - 1) + ["done"]
 
 
 def test_output_beneath_python_is_tagged_with_the_only_job(start: Start, python: str) -> None:

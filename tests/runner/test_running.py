@@ -72,11 +72,12 @@ def test_plain_functions_and_coroutines_run_at_once_among_tasks(start: Start, tm
     assert {runner.outcome(job)["kind"] for job in jobs} == {"done"}
 
 
-def test_five_hundred_jobs_in_one_frame_each_end_once(start: Start) -> None:
-    runner = start("plain").runner(threads=3)
-    jobs = runner.deliver(*[("plain.nothing",)] * 500)
-    runner.until(lambda: len(runner.outcomes()) == 500)
-    told = [o["id"] for frame in runner.frames if frame["t"] == "out" for o in frame["o"]]
+@pytest.mark.parametrize("threads", [1, 3, 600])
+def test_thousands_of_jobs_in_one_frame_each_end_once(start: Start, threads: int) -> None:
+    runner = start("plain").runner(threads=threads)
+    jobs = runner.deliver(*[("plain.nothing",)] * 5000)
+    runner.until(lambda: len(runner.outcomes()) == 5000)
+    told = [outcome["id"] for outcome in runner.told()]
     assert sorted(told) == jobs
     assert all(o["end"] >= o["start"] and o["lease"] == o["id"] + 1000 for o in runner.outcomes().values())
 

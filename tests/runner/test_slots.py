@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from queued.processes import slots
-from queued.processes.slots import Slot
-from queued.runner.slots import JOURNAL, Slots
+from queued.processes.slots import Slot, plain_end
+from queued.runner.slots import HEADER, JOURNAL, LEAST_ENDS, MOST_ENDS, RING, SLOT, Slots
+from queued.runner.wire import END
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -39,6 +43,71 @@ def test_an_outcome_that_is_noted_counts_more_than_its_slot(tmp_path: Path) -> N
     assert file.outcomes == ()
 
 
+def test_a_plain_end_frees_its_slot_and_is_read_until_it_has_been_sent(tmp_path: Path) -> None:
+    path = str(tmp_path / "slots")
+    written = Slots(path, 2, 1, 1)
+    written.begin(0, 3, 4, 2.5)
+    written.begin(1, 5, 6, 2.5)
+    written.end_plainly(1, 5, 2**63, 2.5, 3.5)
+    file = slots.read(path)
+    assert file is not None
+    assert file.running == {3: 4}
+    assert file.outcomes == (plain_end(5, 2**63, 2.5, 3.5),)
+    records, places = written.take_ends()
+    assert list(END.iter_unpack(records)) == [(5, 2**63, 2.5, 3.5)]
+    assert slots.read(path) == file
+    written.ends_sent(places)
+    file = slots.read(path)
+    assert file is not None
+    assert file.running == {3: 4}
+    assert file.outcomes == ()
+
+
+@given(st.lists(st.integers(1, 9), max_size=40))
+def test_each_end_is_taken_once_and_in_the_order_of_its_slot(turns: list[int]) -> None:
+    with TemporaryDirectory() as directory:
+        path = os.path.join(directory, "slots")
+        written = Slots(path, 3, 1, 1)
+        told: list[tuple[int, ...]] = []
+        count = 0
+        for ends in turns:
+            for _ in range(ends):
+                count += 1
+                assert written.end_plainly(count % 3, count, 7, 1.0, 2.0) >= MOST_ENDS - 3
+            file = slots.read(path)
+            assert file is not None
+            assert sorted(o["id"] for o in file.outcomes) == list(range(count - ends + 1, count + 1))
+            records, places = written.take_ends()
+            told += END.iter_unpack(records)
+            written.ends_sent(places)
+        for slot in range(3):
+            own = [job for job, *_ in told if job % 3 == slot]
+            assert own == [job for job in range(1, count + 1) if job % 3 == slot]
+
+
+def test_a_ring_says_how_many_more_it_takes_and_holds_all_of_them(tmp_path: Path) -> None:
+    path = str(tmp_path / "slots")
+    written = Slots(path, 1, 1, 1)
+    rooms = [written.end_plainly(0, 1 + n, 7, 1.0, 2.0) for n in range(MOST_ENDS)]
+    assert rooms == list(range(MOST_ENDS - 1, -1, -1))
+    file = slots.read(path)
+    assert file is not None
+    assert len(file.outcomes) == MOST_ENDS
+    records, _ = written.take_ends()
+    assert [job for job, *_ in END.iter_unpack(records)] == list(range(1, MOST_ENDS + 1))
+
+
+def test_many_slots_share_the_room_and_each_has_some(tmp_path: Path) -> None:
+    written = Slots(str(tmp_path / "slots"), 2000, 1, 1)
+    assert written.end_plainly(1999, 1, 7, 1.0, 2.0) == LEAST_ENDS - 1
+
+
+def test_what_a_worker_leaves_untold_is_read_like_a_runners_file(tmp_path: Path) -> None:
+    path = str(tmp_path / "slots")
+    slots.write(path, [Slot(3, 4, 2.5)], [plain_end(5, 6, 1.0, 2.0)])
+    assert slots.read(path) == slots.SlotFile(0, 0, (Slot(3, 4, 2.5),), (plain_end(5, 6, 1.0, 2.0),))
+
+
 def test_a_full_journal_takes_no_more(tmp_path: Path) -> None:
     written = Slots(str(tmp_path / "slots"), 1, 1, 1)
     assert written.note(b"1" * (JOURNAL - 10))
@@ -56,7 +125,16 @@ def test_a_new_runner_takes_the_place_of_the_old_file_in_one_step(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"QSLT", b"nonsense" * 10, b"QSLT\x02\0\0\0" + b"\0" * 24, b"QSLT\x01\0\0\0" + b"\xff" * 24]
+    "content",
+    [
+        b"",
+        b"QSLT",
+        b"nonsense" * 10,
+        b"QSLT\x01\0\0\0" + b"\0" * 80,
+        b"QSLT\x02\0\0\0" + b"\xff" * 32,
+        HEADER.pack(b"QSLT", 2, 1, 1, 1, 4) + SLOT.pack(0, 0, 0.0) + RING.pack(9, 4) + bytes(200),
+        HEADER.pack(b"QSLT", 2, 1, 1, 1, 4) + SLOT.pack(0, 0, 0.0) + RING.pack(4, 9) + bytes(200),
+    ],
 )
 def test_a_file_that_is_no_slot_file_is_none(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "slots").write_bytes(content)

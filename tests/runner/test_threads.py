@@ -14,7 +14,7 @@ class Attempts:
     """What threads ask of `attempts.Attempts`; the first job hangs before its attempt has begun."""
 
     def __init__(self) -> None:
-        self.guest, self.port, self.running = self, None, 0
+        self.guest, self.port = self, None
         self.taken, self.go_on, self.second = threading.Event(), threading.Event(), threading.Event()
 
     def is_coroutine(self, delivery: dict[str, Any]) -> bool:
@@ -23,8 +23,8 @@ class Attempts:
             self.go_on.wait(60)
         return False
 
-    def begin(self, index: int, delivery: dict[str, Any], interrupt: object) -> float:
-        if delivery["id"] == 2:
+    def begin(self, index: int, key: tuple[int, int], interrupt: object) -> float:
+        if key[0] == 2:
             self.second.set()
         return 0.0
 

@@ -39,6 +39,14 @@ def test_lone_surrogates_travel() -> None:
     assert wire.Decoder().feed(wire.encode(message)) == [message]
 
 
+def test_plain_ends_travel_in_a_form_of_their_own() -> None:
+    told = [(1, 2**64 - 1, 0.25, 1e9), (2**63, 7, 1.5, 1.5)]
+    data = wire.ends(b"".join(wire.END.pack(*end) for end in told)) + wire.encode({"t": "x"})
+    decoder = wire.Decoder()
+    received = [m for byte in data for m in decoder.feed(bytes([byte]))]
+    assert received == [{"t": "done", "o": told}, {"t": "x"}]
+
+
 def test_an_unfinished_frame_is_known_at_the_end() -> None:
     decoder = wire.Decoder()
     assert decoder.feed(wire.encode({"t": "x"})[:-1]) == []
@@ -64,6 +72,7 @@ def test_a_frame_that_is_too_long_is_not_sent() -> None:
         (b'{"t": 1}', "not an object"),
         (b"\xff\xfe\xfd", "not JSON"),
         (b"[" * 200_000, "not JSON|nested too deeply"),
+        (b"\0" + b"1" * 33, "a frame of ends has 34 bytes"),
     ],
 )
 def test_what_is_no_frame_is_refused_with_its_beginning(body: bytes, problem: str) -> None:

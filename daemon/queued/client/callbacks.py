@@ -8,7 +8,7 @@ like the layers of an onion. `raise queued.Abort` in a `before_` halts: nothing 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
@@ -38,6 +38,9 @@ class Abort(QueuedError):
 
 class Callbacks:
     """The callbacks of one job, or of all jobs: decorators that register."""
+
+    #: Whether there has ever been one: most jobs have none, and are not asked at every point.
+    any_callbacks = False
 
     def __init__(self) -> None:
         self._at: dict[Point, list[Callable[..., Any]]] = {point: [] for point in POINTS}
@@ -99,6 +102,7 @@ class Callbacks:
         if point.startswith("around_") and not inspect.isgeneratorfunction(callback):
             raise TypeError(f"{point}: {callback!r} must be a generator function that yields once")
         self._at[point].append(callback)
+        self.any_callbacks = True
         return callback
 
 
@@ -106,13 +110,17 @@ class Callbacks:
 everywhere = Callbacks()
 
 
-def going_in(point: Point, own: Callbacks) -> list[Callable[..., Any]]:
+def going_in(point: Point, own: Callbacks) -> Sequence[Callable[..., Any]]:
     """The callbacks at a `before_` or `around_` point: those of all jobs, then the job's own."""
+    if not (own.any_callbacks or everywhere.any_callbacks):
+        return ()
     return [*everywhere.at(point), *own.at(point)]
 
 
-def coming_out(point: Point, own: Callbacks) -> list[Callable[..., Any]]:
+def coming_out(point: Point, own: Callbacks) -> Sequence[Callable[..., Any]]:
     """The callbacks at an `after_` point: the job's own, then those of all jobs."""
+    if not (own.any_callbacks or everywhere.any_callbacks):
+        return ()
     return [*own.at(point), *everywhere.at(point)]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -56,17 +56,16 @@ class CurrentJob:
 class Running:
     """What `queued` itself knows about the attempt: the job, its steps, and the jobs to be stored together with its end."""
 
-    __slots__ = ("_job", "_port", "_steps", "arguments", "at_finish", "batch", "context", "delivery")
+    arguments: tuple[Sequence[Any], Mapping[str, Any]] = (), MappingProxyType({})
+    context: Mapping[str, Any] = MappingProxyType({})
+    batch: CurrentBatch | None = None
+    _job: CurrentJob | None = None
+    _steps: Steps | None = None
 
     def __init__(self, delivery: Mapping[str, Any], port: StepsPort | None = None) -> None:
         self.delivery = delivery
         self._port = port
-        self._steps: Steps | None = None
-        self.arguments: tuple[list[Any], dict[str, Any]] = [], {}
-        self.context: Mapping[str, Any] = {}
-        self.batch: CurrentBatch | None = None
         self.at_finish: list[dict[str, Any]] = []
-        self._job: CurrentJob | None = None
 
     @property
     def job(self) -> CurrentJob:

@@ -14,6 +14,7 @@ from queued.domain.errors import BatchFinished, DatabaseError
 from queued.domain.settings import AppSettings
 from queued.processes.knowing import loaded
 from queued.processes.runner_process import RunnerGone, RunnerProcess
+from queued.processes.slots import plain_end
 from queued.processes.worker import new_job
 from queued.runner import wire
 from queued.storage.store import Store
@@ -73,6 +74,8 @@ def _outcome(runner: RunnerProcess, store: Store, show: Show) -> dict[str, Any]:
                         show(frame.get("stream", "stdout"), frame["line"])
                     case "out":
                         found = dict(frame["o"][0])
+                    case "done":
+                        found = plain_end(*frame["o"][0])
                     case "enqueue":
                         runner.send({**_stored(store, frame), "r": frame["r"]})
                     case "checkpoint" if "r" in frame:

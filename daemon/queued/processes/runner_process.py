@@ -84,6 +84,7 @@ class RunnerProcess:
         self._early: list[wire.Message] = []
         self._ended = False
         self._killed = False
+        self._last_plain: list[tuple[int, int, float, float]] = []
         self._last_outcomes: list[dict[str, Any]] = []
 
     @classmethod
@@ -234,17 +235,20 @@ class RunnerProcess:
     # What arrives
 
     def _note(self, frame: wire.Message) -> None:
-        if frame["t"] == "out":
+        if frame["t"] == "done":
+            self._last_plain = frame["o"]
+        elif frame["t"] == "out":
             self._last_outcomes = frame["o"]
         elif frame["t"] == "hello":
             self.python = frame["python"]
 
     def _unsent(self) -> list[dict[str, Any]]:
-        """Outcomes of the journal. They may have been sent and not yet been struck out; then they were the last frame."""
+        """Outcomes of the slot file. They may have been sent and not yet been struck out; then they were the last of their kind."""
         file = slots.read(self.slots_path)
         if file is None or file.pid != self.pid:
             return []
         received = {(outcome["id"], outcome["lease"]) for outcome in self._last_outcomes}
+        received |= {(job_id, lease) for job_id, lease, _, _ in self._last_plain}
         return [outcome for outcome in file.outcomes if (outcome["id"], outcome["lease"]) not in received]
 
     def _hear_server(self, frames: list[wire.Message]) -> None:

@@ -13,7 +13,8 @@ from time import monotonic, sleep
 from typing import Any
 
 from queued.processes.identity import is_hidden
-from queued.runner.slots import HEADER, MAGIC, SLOT, VERSION, WORD, process_start_time
+from queued.runner.slots import HEADER, MAGIC, RING, SLOT, VERSION, WORD, process_start_time, ring_size
+from queued.runner.wire import END
 
 __all__ = ["Slot", "SlotFile", "count_running", "kill_and_wait", "kill_process", "process_start_time", "read", "write"]
 
@@ -56,21 +57,37 @@ def read(path: str) -> SlotFile | None:
     try:
         with open(path, "rb") as file:
             data = file.read()
-        magic, version, pid, start_time, count = HEADER.unpack_from(data)
+        magic, version, pid, start_time, count, ends = HEADER.unpack_from(data)
         if magic != MAGIC or version != VERSION:
             return None
-        journal = HEADER.size + SLOT.size * count
-        slots = tuple(Slot(*fields) for fields in SLOT.iter_unpack(data[HEADER.size : journal]) if fields[0])
+        rings = HEADER.size + SLOT.size * count
+        slots = tuple(Slot(*fields) for fields in SLOT.iter_unpack(data[HEADER.size : rings]) if fields[0])
+        journal = rings + ring_size(ends) * count
+        plain = [end for at in range(rings, journal, ring_size(ends)) for end in _unsent(data, at, ends)]
         (length,) = WORD.unpack_from(data, journal)
         start = journal + WORD.size
         if length > len(data) - start:
             return None
-        outcomes = tuple(json.loads(b"[" + data[start : start + length] + b"]"))
+        outcomes = (*plain, *json.loads(b"[" + data[start : start + length] + b"]"))
     except (OSError, ValueError, OverflowError, struct.error):
         return None
     finished = {(outcome["id"], outcome["lease"]) for outcome in outcomes}
     running = tuple(slot for slot in slots if (slot.job_id, slot.lease) not in finished)
     return SlotFile(pid, start_time, running, outcomes)
+
+
+def _unsent(data: bytes, ring: int, ends: int) -> list[dict[str, Any]]:
+    """The ends of one ring that were not sent. Raises ValueError where there can be no such ring."""
+    written, sent = RING.unpack_from(data, ring)
+    if not 0 <= written - sent <= ends:
+        raise ValueError(f"a ring of {ends} ends cannot hold those from {sent} to {written}")
+    places = (ring + RING.size + END.size * (number % ends) for number in range(sent, written))
+    return [plain_end(*END.unpack_from(data, place)) for place in places]
+
+
+def plain_end(job_id: int, lease: int, start: float, end: float) -> dict[str, Any]:
+    """The end of a job that is done, as an `out` frame tells others."""
+    return {"id": job_id, "lease": lease, "kind": "done", "start": start, "end": end}
 
 
 def count_running(directory: Path) -> int:
@@ -85,7 +102,9 @@ def write(path: str, slots: Sequence[Slot], outcomes: Sequence[dict[str, Any]]) 
     entries = b"".join(SLOT.pack(slot.job_id, slot.lease, slot.started) for slot in slots)
     fresh = path + ".new"
     with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
-        file.write(HEADER.pack(MAGIC, VERSION, 0, 0, len(slots)) + entries + WORD.pack(len(journal)) + journal)
+        header = HEADER.pack(MAGIC, VERSION, 0, 0, len(slots), 0)
+        rings = RING.pack(0, 0) * len(slots)
+        file.write(header + entries + rings + WORD.pack(len(journal)) + journal)
     os.rename(fresh, path)
 
 

@@ -31,7 +31,7 @@ from queued.processes.outbox import Ended, Outbox, Request
 from queued.processes.role import Role
 from queued.processes.runner_process import RunnerGone
 from queued.processes.slots import Slot
-from queued.processes.station import PATIENCE, Delivery, Station
+from queued.processes.station import PATIENCE, Delivery, Key, Station
 from queued.storage import claimed, expiries, queues, ready, unique
 from queued.storage.claimed import CRASH_POLICY
 from queued.storage.sql import Dialect
@@ -241,9 +241,12 @@ class Worker(Role):
 
     def _take(self, station: Station, frame: Mapping[str, Any], now: float) -> None:
         kind = frame.get("t")
-        if kind == "out":
+        if kind == "done":
+            for job_id, lease, start, end in frame["o"]:
+                self._ended(station, (job_id, lease), start, end)
+        elif kind == "out":
             for outcome in frame["o"]:
-                self._ended(station, outcome)
+                self._ended(station, (outcome["id"], outcome["lease"]), outcome["start"], outcome["end"], outcome)
         elif kind == "log":
             emit(
                 "job_output",
@@ -267,14 +270,20 @@ class Worker(Role):
                 if delivery is not None:
                     self._give_back(delivery, now)
 
-    def _ended(self, station: Station, frame: Mapping[str, Any]) -> None:
-        delivery = station.settle((frame["id"], frame["lease"]))
+    def _ended(
+        self, station: Station, key: Key, start: float, end: float, outcome: Mapping[str, Any] | None = None
+    ) -> None:
+        """An attempt has ended; without an outcome it is done, and there is no more to say."""
+        delivery = station.settle(key)
         if delivery is None:
             return  # its fate was settled before: killed, or called back
-        duration = max(0.0, frame["end"] - frame["start"])
+        duration = max(0.0, end - start)
         self._pace.observe(duration)
-        waited = max(0.0, delivery.job.waited + frame["start"] - delivery.sent_at)
-        self._outbox.add(ended(delivery.job, frame, duration, waited))
+        waited = max(0.0, delivery.job.waited + start - delivery.sent_at)
+        if outcome is None:
+            self._outbox.add(Ended(delivery.job, "done", end, duration, waited=waited))
+        else:
+            self._outbox.add(ended(delivery.job, outcome, duration, waited))
 
     def _moved(self, station: Station, frame: Mapping[str, Any]) -> None:
         key = (frame["id"], frame["lease"])
@@ -766,8 +775,6 @@ def new_job(frame: Mapping[str, Any]) -> NewJob:
 def ended(job: ClaimedJob, frame: Mapping[str, Any], duration: float, waited: float) -> Ended:
     """What a runner said of the end of a job that had waited so many seconds for its start."""
     kind = frame["kind"]
-    if kind == "done" and len(frame) == 5:
-        return Ended(job, "done", frame["end"], duration, waited=waited)
     error = frame.get("error")
     failure = None
     if kind not in OUTCOME_KINDS:

@@ -9,13 +9,16 @@ from typing import Any
 from .capture import Capture
 from .channel import Channel
 from .guest import Guest
-from .outcome import Delivery, escaped, render
+from .outcome import DONE, Delivery, escaped, render
 from .output import Output
 from .port import RunnerPort
 from .slots import Slots
 
 #: Seconds that an attempt may take from its first entry here to the job's own code.
 _BEGINNING = 0.5
+
+#: Seconds after the end of one attempt in which another begins without a look at what was written meanwhile.
+_SETTLED = 0.00002
 
 #: An attempt's name: a job's id and the lease.
 Key = tuple[int, int]
@@ -36,14 +39,12 @@ class Attempts:
         self._slots = slots
         self._output = output
         self._capture = capture
-        self._interrupts: dict[Key, Interrupt] = {}
+        #: By slot: what runs there, and how it is interrupted.
+        self._running: dict[int, tuple[Key, Interrupt]] = {}
         self._reasons: dict[Key, str] = {}
         self._coroutines: dict[str, bool] = {}
-
-    @property
-    def running(self) -> int:
-        """How many attempts run."""
-        return len(self._interrupts)
+        #: When output was last told apart.
+        self._settled = 0.0
 
     def is_coroutine(self, delivery: Delivery) -> bool:
         """Whether the job is an `async def`. A job that the client does not know is for `perform` to fail."""
@@ -57,24 +58,20 @@ class Attempts:
             self._coroutines[name] = known
         return known
 
-    def begin(self, index: int, delivery: Delivery, interrupt: Interrupt) -> float:
+    def begin(self, index: int, key: Key, interrupt: Interrupt) -> float:
         """The attempt starts in slot `index`. Returns the moment."""
-        job, lease = delivery["id"], delivery["lease"]
-        self._capture.settle()
         start = monotonic()
-        self._slots.begin(index, job, lease, start)
-        self._output.running[index] = job
-        self._interrupts[job, lease] = interrupt
+        if start - self._settled > _SETTLED:
+            self._capture.settle()
+        self._slots.begin(index, *key, start)
+        self._output.running[index] = key[0]
+        self._running[index] = (key, interrupt)
         return start
 
-    def end(
-        self, index: int, delivery: Delivery, start: float, result: dict[str, Any] | BaseException, more: bool
-    ) -> None:
+    def end(self, index: int, key: Key, start: float, result: dict[str, Any] | BaseException, more: bool) -> None:
         """The attempt has ended; `more` jobs wait. Its slot is free when this returns."""
         end = monotonic()
-        job = delivery["id"]
-        key = (job, delivery["lease"])
-        self._interrupts.pop(key, None)
+        self._running.pop(index, None)
         reason = self._reasons.pop(key, None) if self._reasons else None
         if isinstance(result, BaseException):
             result = escaped(result, reason)
@@ -82,21 +79,26 @@ class Attempts:
         checkpoint = self.port.checkpoints.last(key)
         if checkpoint is not None:
             result = {**result, "checkpoint": checkpoint}
-        self._output.finish_job(job)
+        self._output.finish_job(key[0])
         self._capture.settle()
-        self.channel.finish(render(delivery, start, end, result), more)
-        # Only now: a crash in between must find the outcome or the slot, and may find both.
-        self._slots.end(index)
+        self._settled = end
         self._output.running.pop(index, None)
+        if result == DONE:
+            self.channel.done(index, key, start, end, more)
+        else:
+            self.channel.finish(index, render(key, start, end, result), more)
 
     def interrupt(self, key: Key, reason: str) -> bool:
         """Have the soft exception for `reason` raised in a running attempt; False when it does not run."""
         exception = self.guest.soft_exception(reason)
         deadline = monotonic() + _BEGINNING
-        while (interrupt := self._interrupts.get(key)) is not None:
+        while (interrupt := self._interrupt_of(key)) is not None:
             self._reasons.setdefault(key, reason)
             if interrupt(key, exception) or monotonic() > deadline:
                 return True
             sleep(0.001)
         self._reasons.pop(key, None)
         return False
+
+    def _interrupt_of(self, key: Key) -> Interrupt | None:
+        return next((interrupt for running, interrupt in self._running.copy().values() if running == key), None)

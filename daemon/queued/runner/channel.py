@@ -1,7 +1,7 @@
 """What a runner says to its worker: outcomes in small batches, lines of output when there is room.
 
-Three kinds of words with three promises. An outcome is sent at once when no other job waits, else within a millisecond
-or so; it is in the slot file's journal meanwhile. An answer or a request is sent in its turn and is never lost. A line of output
+Three kinds of words with three promises. An outcome is sent at once when no other job waits, else within some milliseconds;
+it is in the slot file meanwhile. An answer or a request is sent in its turn and is never lost. A line of output
 never makes a job wait: when the worker is slow to read, lines are kept up to a bound, then dropped and counted.
 """
 
@@ -10,14 +10,18 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from queue import SimpleQueue
-from time import monotonic, sleep
+from queue import Empty, SimpleQueue
+from time import monotonic
 
-from . import wire
+from . import slots, wire
 from .slots import Slots
 
-#: Seconds that a finished job's outcome may wait for others to share its frame.
-LINGER = 0.001
+#: Seconds that a finished job's outcome may wait for others to share its frame. To wake a worker that sleeps on another core takes
+#: a virtual machine some 50 µs of the job's thread: one in twenty for jobs of a millisecond, unless several share it.
+LINGER = 0.004
+
+#: Ends that a slot must still have room for when the next ones wait to be sent.
+ROOM = slots.LEAST_ENDS // 2
 
 #: Frames that may wait for a slow worker before lines of output are dropped.
 BACKLOG = 4096
@@ -34,7 +38,11 @@ class Channel:
         self._slots = slots
         self._lock = threading.Lock()
         self._outcomes: list[bytes] = []
+        #: When the outcome that has waited longest began to; 0.0 when none waits.
         self._oldest = 0.0
+        #: Whether the sender's thread is to send at once what waits.
+        self._due = False
+        #: Whether the sender's thread looks after outcomes that wait.
         self._armed = False
         # A SimpleQueue's put is one step of C: an exception raised in the thread from outside cannot tear it.
         self._backlog: SimpleQueue[bytes] = SimpleQueue()
@@ -80,31 +88,62 @@ class Channel:
         elif self._rest:
             self._wake.put(None)
 
-    def finish(self, outcome: bytes, more: bool) -> None:
-        """Report how an attempt ended. `more`: other jobs wait here, so the outcome may wait for theirs."""
+    def done(self, index: int, key: tuple[int, int], start: float, end: float, more: bool) -> None:
+        """Report that the attempt in slot `index` is done, with nothing more to say, and free the slot. See `finish`.
+
+        Takes no lock that another thread may hold while it waits for the interpreter's.
+        """
+        if self._gone:
+            os._exit(ORPHANED)
+        room = self._slots.end_plainly(index, *key, start, end)
+        if room == 0:
+            self.flush()
+        else:
+            self._linger(end, more and room > ROOM)
+
+    def finish(self, index: int, outcome: bytes, more: bool) -> None:
+        """Report how the attempt in slot `index` ended, and free the slot. `more`: other jobs wait here, so the outcome may wait
+        for theirs."""
         if self._gone:
             os._exit(
                 ORPHANED
             )  # a process that a job forked and that left the job's function; the slot file is not its own
         with self._lock:
-            self._outcomes.append(outcome)
-            now = monotonic()
-            first = len(self._outcomes) == 1
-            if first:
-                self._oldest = now
             # Noted even when sent at once: the send may have to wait for a slow worker, and a neighbour may crash meanwhile.
-            if not self._slots.note(outcome) or not more or now - self._oldest >= LINGER:
+            noted = self._slots.note(outcome)
+            self._outcomes.append(outcome)
+            if not noted:
                 self._transmit()
-                return
-            if self._armed:
-                return
-            self._armed = True
-        self._wake.put(None)
+        # Only now: a crash in between must find the outcome or the slot, and may find both.
+        self._slots.end(index)
+        self._linger(monotonic(), more)
 
     def flush(self) -> None:
         """Send all that waits."""
         with self._lock:
             self._transmit()
+
+    def _linger(self, now: float, more: bool) -> None:
+        """An outcome waits to be sent: send it now, or have the sender's thread look after it."""
+        if not self._oldest:
+            self._oldest = now
+        if not more or now - self._oldest >= LINGER:
+            self._flush_soon()
+        elif not self._armed:
+            self._armed = True
+            self._wake.put(None)
+
+    def _flush_soon(self) -> None:
+        """Send all that waits; while another thread sends, leave it to the sender's. Threads that wait for this lock, and hold it
+        while they wait for the interpreter's, end up taking turns at every job."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._transmit()
+            finally:
+                self._lock.release()
+        else:
+            self._due = True
+            self._wake.put(None)
 
     def _offer(self, data: bytes) -> None:
         """Send what the kernel takes at once and keep the rest for the sender's thread."""
@@ -124,6 +163,10 @@ class Channel:
         if self._dropped:
             parts.append(wire.encode(_loss(self._dropped)))
             self._dropped = 0
+        self._oldest = 0.0  # before the look at what waits: what comes from now on counts anew
+        ends, places = self._slots.take_ends()
+        if ends:
+            parts.append(wire.ends(ends))
         if self._outcomes:
             parts.append(wire.frame(b'{"t":"out","o":[' + b",".join(self._outcomes) + b"]}"))
             self._outcomes.clear()
@@ -134,22 +177,27 @@ class Channel:
                 self._socket.sendall(data, socket.MSG_NOSIGNAL)
         except OSError:
             os._exit(ORPHANED)
+        self._slots.ends_sent(places)
         self._slots.forget()
 
     def _run(self) -> None:
         while True:
             self._wake.get()
-            while self._due():
-                sleep(LINGER)
+            while self._look():
+                try:
+                    self._wake.get(timeout=LINGER)
+                except Empty:
+                    continue
 
-    def _due(self) -> bool:
+    def _look(self) -> bool:
         """Send what is due; True when outcomes are left that may wait a little longer."""
-        with self._lock:
-            waited = monotonic() - self._oldest
-            if self._rest or not self._backlog.empty() or (self._outcomes and waited >= LINGER):
-                self._transmit()
-            self._armed = bool(self._outcomes)
-            return self._armed
+        due, self._due, oldest = self._due, False, self._oldest
+        if due or self._rest or not self._backlog.empty() or (oldest and monotonic() - oldest >= LINGER):
+            self.flush()
+        self._armed = False
+        if self._oldest:  # after that word: whoever came before it has relied on us, whoever comes after wakes us
+            self._armed = True
+        return self._armed
 
 
 def _loss(count: int) -> wire.Message:

@@ -30,7 +30,7 @@ class Gate:
         self.shielded = False
         gates[self._thread] = self
 
-    def pass_through(self, key: object, work: Callable[[], Any]) -> Any:
+    def pass_through(self, key: object, work: Callable[..., Any], *arguments: Any) -> Any:
         """Run the work with the gate open. Returns its result, or the exception that came out of it.
 
         Nothing is ever raised here, and no exception is on its way when this returns.
@@ -39,7 +39,7 @@ class Gate:
         try:
             try:
                 self._open(key)
-                results.append(work())
+                results.append(work(*arguments))
             except BaseException as error:
                 results.append(error)
             self._shut()
@@ -77,8 +77,9 @@ class Gate:
         return True
 
     def _open(self, key: object) -> None:
-        with self._lock:
-            self._key, self._asked, self.shielded = key, False, False
+        # Without the lock: nobody asks for anything before there is a key, and that comes last.
+        self._asked = self.shielded = False
+        self._key = key
 
     def _shut(self) -> None:
         with self._lock:

@@ -66,13 +66,14 @@ class Tasks:
             self._loop.call_soon_threadsafe(attempt.interrupt, exception)
             return True
 
-        start = attempts.begin(index, delivery, interrupt)
+        key: Key = (delivery["id"], delivery["lease"])
+        start = attempts.begin(index, key, interrupt)
         try:
             result = await attempt
         except BaseException as error:
             result = error
         # All that end in one turn of the loop share a frame, and the sender's thread watches over a turn that is long.
-        attempts.end(index, delivery, start, result, more=True)
+        attempts.end(index, key, start, result, more=True)
         if not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush, context=self._context)

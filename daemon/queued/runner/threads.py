@@ -6,7 +6,6 @@ import sys
 import threading
 from collections.abc import Callable
 from contextvars import Context
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .attempts import Attempts, Key
@@ -44,9 +43,11 @@ class Threads:
     def _run(self, index: int) -> None:
         bench = Bench(self._attempts, self._context)
         while True:
-            self._resting.add(index)
-            delivery = self._waiting.take()
-            self._resting.discard(index)
+            delivery = self._waiting.take_now()
+            if delivery is None:
+                self._resting.add(index)
+                delivery = self._waiting.take()
+                self._resting.discard(index)
             bench.perform(index, delivery, self._more)
 
     def _more(self) -> bool:
@@ -71,13 +72,13 @@ class Bench:
         result: dict[str, Any] | BaseException
         if attempts.is_coroutine(delivery):
             loop = self._loop = self._loop or _new_loop()
-            start = attempts.begin(index, delivery, loop.interrupt)
-            context.run(current_job.set, delivery["id"])
+            start = attempts.begin(index, key, loop.interrupt)
+            context.run(current_job.set, key[0])
             result = loop.run(key, context, attempts.guest.aperform(delivery, attempts.port))
         else:
-            start = attempts.begin(index, delivery, self._gate.interrupt)
-            result = self._gate.pass_through(key, partial(context.run, self._call, delivery))
-        attempts.end(index, delivery, start, result, more())
+            start = attempts.begin(index, key, self._gate.interrupt)
+            result = self._gate.pass_through(key, context.run, self._call, delivery)
+        attempts.end(index, key, start, result, more())
 
     def _call(self, delivery: Delivery) -> dict[str, Any]:
         current_job.set(delivery["id"])
