@@ -185,6 +185,11 @@ def test_plain_json_is_stored_as_itself_without_marks(value: Any) -> None:
         assert same(json.loads(text), {"args": [value], "kwargs": {}})
 
 
+@given(st.lists(st.none() | st.booleans() | st.integers() | texts, max_size=4))
+def test_single_values_are_written_as_json_writes_them(values: list[Any]) -> None:
+    assert encode_call(values, {}) == json.dumps({"args": values, "kwargs": {}}, separators=(",", ":"))
+
+
 @pytest.mark.parametrize(
     "value",
     [

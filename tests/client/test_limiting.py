@@ -14,6 +14,7 @@ from queued.domain.jobs import NewJob
 from queued.domain.limits import Limit
 from queued.domain.rates import Rate
 from queued.domain.unique import Unique
+from queued.storage.jobs import plain
 
 
 def prepared(*args: Any, **options: Any) -> NewJob:
@@ -62,7 +63,7 @@ def test_without_a_key_the_arguments_are_what_is_unique() -> None:
 
 
 def test_ties_say_which_tables_know_the_job() -> None:
-    assert prepared().plain
+    assert plain([prepared()])
     assert prepared().ties == 0
     assert prepared(limits=queued.limits_concurrency()).ties == 1
     assert prepared(unique=queued.unique()).ties == 2
@@ -70,7 +71,7 @@ def test_ties_say_which_tables_know_the_job() -> None:
     assert prepared(expires=5).ties == 8
     assert prepared(rate=queued.rate_limit(3, per=60)).ties == 16
     by_period = prepared(unique=queued.unique(period=5))
-    assert (by_period.ties, by_period.plain) == (0, False)
+    assert (by_period.ties, plain([by_period])) == (0, False)
 
 
 @pytest.mark.parametrize(

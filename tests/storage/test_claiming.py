@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
+import json
 import operator
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
@@ -35,6 +38,22 @@ def test_a_claimed_job_carries_everything_that_was_enqueued(store: Store, claime
     assert found.options == '{"timeout":3}'
     assert (found.attempt, dict(found.counters)) == (1, {})
     assert before.timestamp() < found.enqueued < time.time() + 5
+
+
+@pytest.mark.parametrize(
+    "odd", [{}, {"class_name": "app.odd"}, {"queue": "é"}, {"priority": 9}, {"options": '{"timeout":3}'}]
+)
+def test_each_of_many_jobs_keeps_what_it_was_given_be_they_alike_or_not(
+    store: Store, claimer: Claimer, odd: dict[str, Any]
+) -> None:
+    jobs = [NewJob("app.work", json.dumps({"args": [n], "kwargs": {}}), "mail", -3, options="{}") for n in range(9)]
+    jobs[4] = replace(jobs[4], **odd)
+    ids = store.enqueue(jobs)
+    found = {job.id: job for job in claimer.claim(9)}
+    came = [found[id] for id in ids]
+    assert [(job.class_name, job.arguments, job.queue, job.priority, job.options) for job in came] == [
+        (job.class_name, job.arguments, job.queue, job.priority, job.options) for job in jobs
+    ]
 
 
 def test_ids_come_back_in_the_order_given_and_rise(store: Store) -> None:

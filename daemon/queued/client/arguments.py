@@ -8,7 +8,8 @@ a user's own dict that holds the key `$queued`, or keys that are no strings, is 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from queued.client.converters import BUILT_IN, Converter, UnstorableError, converter_for, converter_named
@@ -25,6 +26,13 @@ MARK = "$queued"
 _DUMP = json.JSONEncoder(ensure_ascii=True, check_circular=False, allow_nan=False, separators=(",", ":")).encode
 _READ = json.JSONDecoder().raw_decode
 _SCALARS = frozenset({str, int, float, bool, type(None)})
+#: How single values are written that JSON has a word for, whatever their value.
+_WORDS: Mapping[type, Callable[[Any], str]] = {
+    str: encode_basestring_ascii,
+    int: int.__repr__,
+    bool: {True: "true", False: "false"}.__getitem__,
+    type(None): {None: "null"}.__getitem__,
+}
 
 
 def encode_call(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
@@ -32,6 +40,9 @@ def encode_call(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
 
     Raises `ArgumentError` with the path of the first value that cannot be stored, or when all together are too large.
     """
+    text = None if kwargs else _short_text(args)
+    if text is not None:
+        return text
     call: dict[str, Any] = {"args": list(args), "kwargs": dict(kwargs)}
     text = _plain_text(call)
     if text is None:
@@ -77,6 +88,24 @@ def encode_value(value: Any, path: str) -> Any:
 def decode_value(stored: Any, path: str) -> Any:
     """What `encode_value` was given. Raises `ArgumentError`."""
     return _decode(stored, path)
+
+
+def _short_text(args: Sequence[Any]) -> str | None:
+    """The text of a call by position with single values, which most are; None for any other, and for what may be refused.
+
+    A third of the price of the general way, which makes an encoder each time.
+    """
+    words = []
+    for value in args:
+        write = _WORDS.get(type(value))
+        if write is None:
+            return None
+        try:
+            words.append(write(value))
+        except ValueError:  # an integer too long for decimal digits
+            return None
+    text = f'{{"args":[{",".join(words)}],"kwargs":{{}}}}'
+    return text if len(text) <= MAX_SIZE else None
 
 
 def _plain_text(call: dict[str, Any]) -> str | None:

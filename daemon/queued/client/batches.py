@@ -293,7 +293,6 @@ class Batch(_Joining):
             behind = first + len(piece.jobs.to_store())
             notes = {n - first: note for n, note in receipts.notes.items() if first <= n < behind}
             piece.jobs.stored(route.Receipts(receipts.ids[first:behind], notes))
-            piece.jobs.complete(piece.handles)
             first = behind
         for one in self._tree():
             one.id = receipts.batches[one._new.number]

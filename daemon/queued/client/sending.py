@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from contextvars import ContextVar
 from datetime import datetime, timedelta, timezone
@@ -90,23 +90,6 @@ def only(handles: list[EnqueuedJob]) -> EnqueuedJob:
     return handles[0]
 
 
-class _Item:
-    """One job of a batch, on its way."""
-
-    __slots__ = ("aborted", "arounds", "discarded", "error", "existing", "id", "new", "stack", "unsent")
-
-    def __init__(self, unsent: UnsentJob) -> None:
-        self.unsent = unsent
-        self.new: NewJob | None = None
-        self.id: int | None = None
-        self.aborted = False
-        self.discarded = False
-        self.existing = False
-        self.error: Exception | None = None
-        self.stack: ExitStack | None = None
-        self.arounds: list[Around] = []
-
-
 class Batch:
     """Jobs that are stored together. Inside `with` the `around_enqueue` generators are open."""
 
@@ -118,7 +101,11 @@ class Batch:
         batch: int | None = None,
     ) -> None:
         self._batch = batch
-        self._items = [_Item(one) for one in unsent]
+        self._unsent = unsent
+        self._handles: list[EnqueuedJob] = []
+        self._new: list[NewJob] = []
+        #: The open generators of those jobs that have any.
+        self._open: dict[int, tuple[ExitStack, list[Around]]] = {}
         self.connection = _one_connection(unsent, connection)
         self.at_finish = _one_answer(unsent, at_finish)
         if self.at_finish and self.connection is not None:
@@ -131,95 +118,111 @@ class Batch:
             )
 
     def __enter__(self) -> Batch:
-        for item in self._items:
+        from queued.client.jobs import EnqueuedJob
+
+        job: Job[..., Any] | None = None
+        for n, unsent in enumerate(self._unsent):
+            if unsent.job is not job:
+                job = unsent.job
+                befores, arounds = going_in("before_enqueue", job), going_in("around_enqueue", job)
+            handle = EnqueuedJob(None, job.name, "", 0, None, False, None, False, False, unsent.args, unsent.kwargs)
+            self._handles.append(handle)
             try:
-                self._open(item)
+                if befores or arounds:
+                    self._go_in(n, unsent, befores, arounds)
+                    handle.args, handle.kwargs = unsent.args, unsent.kwargs
+                new = prepare(unsent, self._batch)
             except Abort as abort:
-                item.aborted = True
-                self._leave(item, abort)
+                handle.aborted = True
+                self._leave(n, abort)
             except Exception as error:
-                item.error = error
-                self._leave(item, error)
+                handle.error = error
+                self._leave(n, error)
+            else:
+                handle.queue, handle.priority = new.queue, new.priority
+                handle.run_at = new.run_at if new.wait is None else _run_at(new.wait)
+                self._new.append(new)
         return self
 
-    def _open(self, item: _Item) -> None:
-        job = item.unsent.job
-        for before in going_in("before_enqueue", job):
-            before(item.unsent)
-        arounds = going_in("around_enqueue", job)
+    def _go_in(
+        self, n: int, unsent: UnsentJob, befores: Sequence[Callable[..., Any]], arounds: Sequence[Callable[..., Any]]
+    ) -> None:
+        for before in befores:
+            before(unsent)
         if arounds:
-            item.stack = ExitStack()
-            for around in arounds:
-                item.arounds.append(item.stack.enter_context(Around(around, item.unsent, swallows=False)))
-        item.new = prepare(item.unsent, self._batch)
+            stack, entered = self._open[n] = (ExitStack(), [])
+            entered += (stack.enter_context(Around(around, unsent, swallows=False)) for around in arounds)
 
     def to_store(self) -> list[NewJob]:
         """The jobs that passed their callbacks and checks."""
-        return [item.new for item in self._items if item.new is not None]
+        return self._new
 
     def finish_later(self) -> Receipts | None:
         """With `at_finish`: put the jobs with the outcome of the one that is running; None without."""
         now = running.get()
         if not self.at_finish or now is None:
             return None
-        jobs = self.to_store()
-        now.at_finish += [route.as_frame(job) for job in jobs]
-        return Receipts([None] * len(jobs))
+        now.at_finish += [route.as_frame(job) for job in self._new]
+        return Receipts([None] * len(self._new))
 
     def stored(self, receipts: Receipts) -> None:
         """Give each stored job its id, in order, and call what follows."""
-        accepted = [item for item in self._items if item.new is not None]
-        for n, (item, id) in enumerate(zip(accepted, receipts.ids, strict=True)):
-            note = receipts.notes.get(n)
-            item.discarded, item.existing = note == "discarded", note == "existing"
-            if note == "refused" and id is not None:
-                item.new = None
-                item.error = NotUnique(f"job {id} holds the unique key of this {item.unsent.job.name} already", id)
-            else:
-                item.id = id
-        accepted = [item for item in accepted if item.new is not None]
-        for item in accepted:
-            if not item.arounds and not coming_out("after_enqueue", item.unsent.job):
-                continue
-            handle = _handle(item)
-            for around in item.arounds:
+        accepted = [handle for handle in self._handles if _accepted(handle)]
+        for handle, id in zip(accepted, receipts.ids, strict=True):
+            handle.id = id
+        for n, note in receipts.notes.items():
+            handle = accepted[n]
+            handle.discarded, handle.existing = note == "discarded", note == "existing"
+            if note == "refused" and handle.id is not None:
+                id, handle.id = handle.id, None
+                handle.error = NotUnique(f"job {id} holds the unique key of this {handle.class_name} already", id)
+        job: Job[..., Any] | None = None
+        for n, unsent in enumerate(self._unsent):
+            if unsent.job is not job:
+                job = unsent.job
+                afters = coming_out("after_enqueue", job)
+            if (afters or n in self._open) and _accepted(self._handles[n]):
+                self._come_out(n, afters)
+
+    def _come_out(self, n: int, afters: Sequence[Callable[..., Any]]) -> None:
+        handle = self._handles[n]
+        if n in self._open:
+            for around in self._open[n][1]:
                 around.answer = handle
-            try:
-                self._leave(item, None)
-                for after in coming_out("after_enqueue", item.unsent.job):
-                    after(handle)
-            except Exception as error:
-                item.error = error
+        try:
+            self._leave(n, None)
+            for after in afters:
+                after(handle)
+        except Exception as error:
+            handle.error = error
 
     def handles(self) -> list[EnqueuedJob]:
-        """What became of each job, in the order given."""
-        return [_handle(item) for item in self._items]
-
-    def complete(self, handles: Sequence[EnqueuedJob]) -> None:
-        """Tell handles that were given out before the jobs were stored."""
-        for handle, item in zip(handles, self._items, strict=True):
-            handle.id, handle.error = item.id, item.error
-            handle.discarded, handle.existing = item.discarded, item.existing
+        """What became of each job, in the order given; those of jobs that are stored later are told then."""
+        return self._handles
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for item in self._items:
-            self._leave(item, error)
+        for n in list(self._open):
+            self._leave(n, error)
 
-    def _leave(self, item: _Item, error: BaseException | None) -> None:
+    def _leave(self, n: int, error: BaseException | None) -> None:
         """Close the job's open generators, once."""
-        stack, item.stack = item.stack, None
-        if stack is None:
+        if n not in self._open:
             return
+        stack, _ = self._open.pop(n)
         if error is None:
             stack.close()
             return
         try:
             stack.__exit__(type(error), error, error.__traceback__)
         except Exception as raised:
-            if raised is not error and item.error is None:
-                item.error = raised
+            if raised is not error and self._handles[n].error is None:
+                self._handles[n].error = raised
+
+
+def _accepted(handle: EnqueuedJob) -> bool:
+    return handle.error is None and not handle.aborted
 
 
 def prepare(unsent: UnsentJob, batch: int | None = None) -> NewJob:
@@ -233,19 +236,24 @@ def prepare(unsent: UnsentJob, batch: int | None = None) -> NewJob:
     arguments = encode_call(unsent.args, unsent.kwargs)
     queue = options.queue if options.queue is not None else job.queue
     priority = options.priority if options.priority is not None else job.priority
+    if callable(queue):
+        queue = checked_name(queue(*unsent.args, **unsent.kwargs), "queue")
+    if callable(priority):
+        priority = checked_priority(priority(*unsent.args, **unsent.kwargs))
+    # By position: names would make it cost twice as much, and thousands are made for one call.
     return NewJob(
-        class_name=job.name,
-        arguments=arguments,
-        queue=checked_name(queue(*unsent.args, **unsent.kwargs), "queue") if callable(queue) else queue,
-        priority=checked_priority(priority(*unsent.args, **unsent.kwargs)) if callable(priority) else priority,
-        run_at=options.wait_until,
-        wait=options.wait,
-        options=_options(job, unsent.carried),
-        limits=limits_of(job.limits, job.name, unsent.args, unsent.kwargs) if job.limits else (),
-        unique=job.unique.unique(job.name, unsent.args, unsent.kwargs, arguments) if job.unique is not None else None,
-        expires=options.expires if options.expires is not None else job.expires,
-        rate=job.rate.rate(job.name, unsent.args, unsent.kwargs) if job.rate is not None else None,
-        batch=batch,
+        job.name,
+        arguments,
+        queue,
+        priority,
+        options.wait_until,
+        options.wait,
+        _options(job, unsent.carried),
+        limits_of(job.limits, job.name, unsent.args, unsent.kwargs) if job.limits else (),
+        job.unique.unique(job.name, unsent.args, unsent.kwargs, arguments) if job.unique is not None else None,
+        options.expires if options.expires is not None else job.expires,
+        job.rate.rate(job.name, unsent.args, unsent.kwargs) if job.rate is not None else None,
+        batch,
     )
 
 
@@ -275,16 +283,16 @@ def _refuse_unreachable(job: Job[..., Any], reason: str) -> NoReturn:
 
 
 def _options(job: Job[..., Any], carried: Mapping[str, str] | None) -> str | None:
+    context = current_context()
+    if not context and not carried and job.timeout is None:
+        return None
     options: dict[str, Any] = {}
     if job.timeout is not None:
         options["timeout"] = job.timeout
-    context = current_context()
     if carried:
         context = {**context, **carried}
     if context:
         options["context"] = {name: encode_value(value, f"context[{name!r}]") for name, value in context.items()}
-    if not options:
-        return None
     text = json.dumps(options, separators=(",", ":"))
     if len(text) > MAX_CONTEXT:
         raise ArgumentError(
@@ -293,26 +301,9 @@ def _options(job: Job[..., Any], carried: Mapping[str, str] | None) -> str | Non
     return text
 
 
-def _handle(item: _Item) -> EnqueuedJob:
-    from queued.client.jobs import EnqueuedJob
-
-    new, unsent = item.new, item.unsent
-    if new is None:
-        return EnqueuedJob(
-            id=None, class_name=unsent.job.name, queue="", priority=0, run_at=None,
-            aborted=item.aborted, error=item.error, args=unsent.args, kwargs=unsent.kwargs,
-        )  # fmt: skip
-    return EnqueuedJob(
-        id=item.id, class_name=new.class_name, queue=new.queue, priority=new.priority, run_at=_run_at(new),
-        error=item.error, discarded=item.discarded, existing=item.existing, args=unsent.args, kwargs=unsent.kwargs,
-    )  # fmt: skip
-
-
-def _run_at(new: NewJob) -> datetime | None:
-    if new.wait is None:
-        return new.run_at
+def _run_at(wait: float) -> datetime | None:
     try:
-        return datetime.now(timezone.utc) + timedelta(seconds=new.wait)
+        return datetime.now(timezone.utc) + timedelta(seconds=wait)
     except OverflowError:
         return None
 

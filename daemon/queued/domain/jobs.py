@@ -80,11 +80,6 @@ class NewJob:
         return bool(tied) or self.class_name == SHELL
 
     @property
-    def plain(self) -> bool:
-        """Whether one statement stores the job."""
-        return self.batch is None and not self.special
-
-    @property
     def ties(self) -> int:
         """Which side tables are to know the job."""
         until = self.unique.until if self.unique is not None else None

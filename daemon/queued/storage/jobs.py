@@ -1,23 +1,30 @@
 """The durable record of a job: written once at enqueue, read at claim, deleted when its time is over.
 
-Jobs without ties are stored in one statement, however many. The others take some more for the whole batch: they are written
-down in steps that a sync and an async connection can both run, and then let in.
+Jobs without ties are stored in one statement, however many; those that differ in nothing but their arguments, which is how
+thousands usually come, in a cheaper one. The others take some more for the whole batch: they are written down in steps that a
+sync and an async connection can both run, and then let in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from queued.domain.batches import NewBatch
-from queued.domain.jobs import BATCHED, Arrival, Entrant, NewJob, Note, Stored
+from queued.domain.jobs import BATCHED, SHELL, Arrival, Entrant, NewJob, Note, Stored
 from queued.storage import batches, limits, ties, unique
 from queued.storage.session import Row, Session, listed
 from queued.storage.sql import Dialect
 
 #: Statements to run one by one: (name, parameters) out, its rows in.
 Steps = Generator[tuple[str, dict[str, Any]], list[Row], "Written"]
+
+#: All of a job but its arguments.
+_kind = attrgetter(
+    "class_name", "queue", "priority", "options", "run_at", "wait", "limits", "unique", "expires", "rate", "batch"
+)
 
 
 @dataclass(slots=True)
@@ -30,6 +37,19 @@ class Written:
     notes: dict[int, Note] = field(default_factory=dict)
     #: The ids of the batches that were opened, by their numbers.
     batches: Mapping[int, int] = field(default_factory=dict)
+
+
+def plain(jobs: Sequence[NewJob]) -> bool:
+    """Whether one statement stores all of them."""
+    return all(
+        job.batch is None
+        and not job.limits
+        and job.unique is None
+        and job.expires is None
+        and job.rate is None
+        and job.class_name != SHELL
+        for job in jobs
+    )
 
 
 def parameters(dialect: Dialect, jobs: Sequence[NewJob]) -> dict[str, Any]:
@@ -114,6 +134,9 @@ def writing(
     not ours, may last, and must not hold the lock on a key that workers need. With `following` they follow batches, are known to
     those that these lie in, and counted there.
     """
+    if not opened and not following and plain(jobs):
+        ids, arrivals = yield from _storing(dialect, jobs)
+        return Written(ids, arrivals)
     enrolment = None
     if opened or (not following and any(job.batch is not None for job in jobs)):
         enrolment, jobs = yield from batches.opening(opened, jobs)
@@ -123,14 +146,12 @@ def writing(
     free = [job for job in simple if job.batch is None] if members else simple
     written = Written([], [], batches=enrolment.opened if enrolment is not None else {})
     if free:
-        rows = yield storing(dialect, free)
-        written.ids, written.arrivals = receipts(rows)
+        written.ids, written.arrivals = yield from _storing(dialect, free)
     if not special and not members and not opened:
         return written
     free_ids, member_ids = written.ids, list[int]()
     if members:
-        rows = yield storing(dialect, members, BATCHED)
-        member_ids, arrivals = receipts(rows)
+        member_ids, arrivals = yield from _storing(dialect, members, BATCHED)
         written.arrivals += arrivals
     rows = (yield "jobs.store", parameters(dialect, special)) if special else []
     stored = [(row["id"], job) for row, job in zip(rows, special, strict=True)]
@@ -237,29 +258,49 @@ def _merge(
             written.notes[n] = "refused" if job.unique.on_conflict == "raise" else "existing"
 
 
-def storing(dialect: Dialect, jobs: Sequence[NewJob], tied: int = 0) -> tuple[str, dict[str, Any]]:
-    """The statement that stores jobs that all have the same ties, and may be ready at once, and its parameters."""
+def _storing(
+    dialect: Dialect, jobs: Sequence[NewJob], tied: int = 0
+) -> Generator[tuple[str, dict[str, Any]], list[Row], tuple[list[int], list[Arrival]]]:
+    """Store jobs that all have the same ties, and may be ready at once; their ids, and the first arrival in each lane.
+
+    Ids rise in the order given.
+    """
     first = jobs[0]
-    if tied or len(jobs) > 1 or first.run_at is not None or first.wait is not None:
-        return "jobs.enqueue", {**parameters(dialect, jobs), "ties": tied}
-    return "jobs.enqueue_one", {
+    if first.run_at is not None or first.wait is not None or not _alike(jobs):
+        rows = yield "jobs.enqueue", {**parameters(dialect, jobs), "ties": tied}
+        return _ids(rows, len(jobs)), [_arrival(row["queue"], row["priority"], row["seq"]) for row in rows]
+    params: dict[str, Any] = {
         "class_name": first.class_name,
         "queue": first.queue,
         "priority": first.priority,
-        "arguments": first.arguments,
         "options": first.options,
     }
+    if len(jobs) == 1 and not tied:
+        rows = yield "jobs.enqueue_one", {**params, "arguments": first.arguments}
+    else:
+        params |= {"arguments": [job.arguments for job in jobs], "ties": tied}
+        if dialect == "sqlite":
+            params["count"] = len(jobs)
+        rows = yield "jobs.enqueue_alike", params
+    return _ids(rows, len(jobs)), [Arrival(first.queue, first.priority, rows[0]["seq"])]
 
 
-def receipts(rows: Sequence[Row]) -> tuple[list[int], list[Arrival]]:
-    """The ids, and the first arrival in each lane, from the rows of `jobs.enqueue`. Ids rise in the order given."""
-    arrivals: dict[tuple[str, int], Arrival] = {}
-    for row in rows:
-        seq = row["seq"] or 0
-        lane = (row["queue"], row["priority"]) if seq else ("", 0)
-        if lane not in arrivals or arrivals[lane].seq > seq:
-            arrivals[lane] = Arrival(lane[0], lane[1], seq)
-    return sorted(row["id"] for row in rows), list(arrivals.values())
+def _alike(jobs: Sequence[NewJob]) -> bool:
+    """Whether jobs differ in nothing but their arguments. 0.2 µs a job, for `map` and `count` look at each without a call."""
+    kinds = list(map(_kind, jobs))
+    return kinds.count(kinds[0]) == len(kinds)
+
+
+def _ids(rows: Sequence[Row], count: int) -> list[int]:
+    """The ids, from rows that have those of a lane each or, where they have no gaps, the first."""
+    if "first_id" in rows[0]:
+        first: int = rows[0]["first_id"]
+        return list(range(first, first + count))
+    return sorted(job_id for row in rows for job_id in row["ids"])
+
+
+def _arrival(queue: str, priority: int, seq: int | None) -> Arrival:
+    return Arrival(queue, priority, seq) if seq is not None else Arrival("", 0, 0)
 
 
 def transaction(session: Session) -> str | None:

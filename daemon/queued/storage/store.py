@@ -107,8 +107,8 @@ class Store:
         """
         if not jobs and not batches:
             return Stored([], [])
-        several = bool(batches) or any(not job.plain for job in jobs)
-        opened = self.transaction() if several else self.statement()
+        alone = not batches and jobs_table.plain(jobs)
+        opened = self.statement() if alone else self.transaction()
         with opened as session:
             stored = jobs_table.submit(session, jobs, batches)
         self.ring(stored.arrivals)

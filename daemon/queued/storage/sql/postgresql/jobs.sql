@@ -1,5 +1,6 @@
 -- name: enqueue
--- Store jobs in the order given, all with the same ties; due ones become ready, the others scheduled. seq is null for those.
+-- Store jobs in the order given, all with the same ties; due ones become ready, the others scheduled. A row for each lane;
+-- seq, the smallest, is null for those that are scheduled.
 WITH incoming AS MATERIALIZED (
   SELECT class_name, queue, priority, arguments, options, position, moment AS now_at,
          COALESCE(run_at, moment + wait * interval '1 second') AS run_at
@@ -20,9 +21,25 @@ WITH incoming AS MATERIALIZED (
   SELECT id, queue, priority, run_at, :ties FROM stored WHERE run_at > enqueued_at
   RETURNING job_id, queue, priority
 )
-SELECT job_id AS id, queue, priority, seq FROM put_ready
+SELECT array_agg(job_id) AS ids, queue, priority, min(seq) AS seq FROM put_ready GROUP BY queue, priority
 UNION ALL
-SELECT job_id, queue, priority, NULL FROM put_scheduled
+SELECT array_agg(job_id), queue, priority, NULL FROM put_scheduled GROUP BY queue, priority
+
+-- name: enqueue_alike
+-- Store jobs that are due and differ in nothing but their arguments, in the order given: what most calls of many are. Two
+-- thirds of the price of the general statement, for what is the same is sent, and looked at, once.
+WITH stored AS (
+  INSERT INTO queued.jobs (class_name, queue, priority, arguments, options, enqueued_at)
+  SELECT :class_name, :queue, :priority, i.arguments, :options, (SELECT {now})
+  FROM unnest(:arguments::text[]) WITH ORDINALITY AS i(arguments, position)
+  ORDER BY position
+  RETURNING id
+), put_ready AS (
+  INSERT INTO queued.ready (job_id, queue, priority, ties)
+  SELECT id, :queue, :priority, :ties FROM stored ORDER BY id
+  RETURNING job_id, seq
+)
+SELECT array_agg(job_id) AS ids, min(seq) AS seq FROM put_ready
 
 -- name: store
 -- Store jobs in the order given and nothing else of them; whether each lies ahead.
@@ -46,7 +63,7 @@ WITH stored AS (
   RETURNING id, queue, priority
 )
 INSERT INTO queued.ready (job_id, queue, priority) SELECT id, queue, priority FROM stored
-RETURNING job_id AS id, queue, priority, seq
+RETURNING ARRAY[job_id] AS ids, seq
 
 -- name: transaction
 -- Which transaction this is.

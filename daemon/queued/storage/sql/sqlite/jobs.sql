@@ -1,5 +1,6 @@
 -- name: enqueue
--- Store jobs in the order given, all with the same ties; due ones become ready, the others scheduled (seq is null).
+-- Store jobs in the order given, all with the same ties; due ones become ready, the others scheduled. A row for each lane;
+-- seq is null for those that are scheduled.
 -- Differs by necessity: no data-modifying CTE. The writer is alone, so the ids of one statement are consecutive and end at
 -- the table's sequence; seq only says "ready", for nothing on SQLite needs its value.
 INSERT INTO queued.jobs (class_name, queue, priority, arguments, options, run_at, enqueued_at)
@@ -19,8 +20,26 @@ INSERT INTO queued.scheduled (job_id, queue, priority, run_at, ties)
 SELECT id, queue, priority, run_at, :ties FROM queued.jobs
 WHERE id > (SELECT seq FROM sqlite_sequence WHERE name = 'queued_jobs') - :count AND run_at > enqueued_at;
 
-SELECT id, queue, priority, CASE WHEN run_at IS NULL OR run_at <= enqueued_at THEN 1 END AS seq
-FROM queued.jobs WHERE id > (SELECT seq FROM sqlite_sequence WHERE name = 'queued_jobs') - :count ORDER BY id
+SELECT DISTINCT last.seq - :count + 1 AS first_id, queue, priority,
+       CASE WHEN run_at IS NULL OR run_at <= enqueued_at THEN 1 END AS seq
+FROM (SELECT seq FROM sqlite_sequence WHERE name = 'queued_jobs') AS last CROSS JOIN queued.jobs
+WHERE id > last.seq - :count
+
+-- name: enqueue_alike
+-- Store jobs that are due and differ in nothing but their arguments, in the order given: what most calls of many are. A third
+-- of the price of the general statement, which takes seven values out of each row of JSON. seq only says "ready", as above.
+-- Differs by necessity: no data-modifying CTE.
+INSERT INTO queued.jobs (class_name, queue, priority, arguments, options, enqueued_at)
+SELECT :class_name, :queue, :priority, value, :options, clock.moment
+FROM json_each(:arguments) CROSS JOIN (SELECT {now} AS moment) AS clock
+ORDER BY key;
+
+INSERT INTO queued.ready (job_id, queue, priority, ties)
+SELECT id, :queue, :priority, :ties FROM queued.jobs
+WHERE id > (SELECT seq FROM sqlite_sequence WHERE name = 'queued_jobs') - :count
+ORDER BY id;
+
+SELECT seq - :count + 1 AS first_id, 1 AS seq FROM sqlite_sequence WHERE name = 'queued_jobs'
 
 -- name: store
 -- Store jobs in the order given and nothing else of them; whether each lies ahead.
@@ -42,7 +61,7 @@ INSERT INTO queued.jobs (class_name, queue, priority, arguments, options, enqueu
 VALUES (:class_name, :queue, :priority, :arguments, :options, {now});
 
 INSERT INTO queued.ready (job_id, queue, priority) VALUES (last_insert_rowid(), :queue, :priority)
-RETURNING job_id AS id, queue, priority, 1 AS seq
+RETURNING job_id AS first_id, 1 AS seq
 
 -- name: transaction
 -- Nothing to ask about later: a commit here has no answer that could be lost.
