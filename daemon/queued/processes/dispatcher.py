@@ -49,18 +49,28 @@ class Dispatcher(Role):
     def poll(self) -> float:
         if self._bell is not None:
             self._bell.drain()
+        # One statement that only reads while nothing is due: on a quiet host that is all that a dispatcher asks.
+        with self.store.reading() as session:
+            next_due = scheduled.next_due(session)
+        moved = 0
+        if next_due is not None and next_due <= 0:
+            moved, next_due = self._dispatch()
+        self.outage.succeeded()
+        self._forget_the_old()
+        if not moved and next_due is not None and next_due <= 0:
+            return HELD
+        return rest(self.dispatcher.polling_interval, next_due, listening=self._descriptor() is not None)
+
+    def _dispatch(self) -> tuple[int, float | None]:
+        """Make a batch of due jobs ready; how many, and the seconds until the next is due."""
         with self.store.transaction() as session:
             arrivals = scheduled.dispatch(session, self.dispatcher.batch_size)
             full = len(arrivals) >= self.dispatcher.batch_size
             next_due = 0.0 if full else scheduled.next_due(session)
-        self.outage.succeeded()
         if arrivals:
             self.store.ring(arrivals)
             emit("dispatched", process=self.name, count=len(arrivals))
-        self._forget_the_old()
-        if not arrivals and next_due is not None and next_due <= 0:
-            return HELD
-        return rest(self.dispatcher.polling_interval, next_due, listening=self._descriptor() is not None)
+        return len(arrivals), next_due
 
     def wait(self, seconds: float) -> bool:
         if self._bell is not None and self._bell.rung and not self.outage.going_on:
@@ -93,15 +103,21 @@ class Dispatcher(Role):
         self.store.ring(settled.arrivals)
         if settled.evicted or settled.arrivals:
             emit("limits_repaired", process=self.name, evicted=settled.evicted, admitted=len(settled.arrivals))
-        for forget in (limits.forget_idle, unique.forget_lapsed, rates.forget_idle):
+        self.tend()
+        with self.store.transaction(durable=False) as session:
+            limits.forget_idle(session)
+        for forget in (unique.forget_lapsed, rates.forget_idle):
             self.tend()
-            with self.store.transaction(durable=False) as session:
+            with self.store.statement() as session:
                 forget(session)
         for _ in range(SWEEPS):
             self.tend()
-            with self.store.transaction() as session:
+            with self.store.reading() as session:
                 expired = expiries.lapsed(session)
-                discarded, arrivals = expiries.discard(session, expired) if expired else ([], [])
+            if not expired:
+                return
+            with self.store.transaction() as session:
+                discarded, arrivals = expiries.discard(session, expired)
             self.store.ring(arrivals)
             if not discarded:
                 return

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,11 +91,9 @@ class Registry:
         if now < self._not_before or not (beat or self._ended or not self._settled_all):
             return
         try:
-            if beat:
-                self._beat(now)
-            self._settle_ended()
-            if beat or not self._settled_all:
-                self._settle_dead(now)
+            rows = self._beat(now) if beat or not self._settled_all else []
+            settled = self._settle_ended()
+            self._settle_dead([row for row in rows if row["name"] not in settled], now)
         except DatabaseError as error:
             # Also what trying again may not lift: whoever watches over the others must not be the first to go.
             self._contact.lost()
@@ -177,34 +175,37 @@ class Registry:
             )
         self._heartbeat.registered(time.monotonic())
 
-    def _beat(self, now: float) -> None:
-        with self.store.transaction(durable=False) as session:
-            known = processes.beat(session, self.process_id, self._metadata)
+    def _beat(self, now: float) -> list[Row]:
+        """Beat; the others that are registered. One statement does both: it is what a supervisor asks at rest."""
+        with self.store.statement(durable=False) as session:
+            rows = processes.beat_and_look(session, self.process_id, self._metadata)
         self._told = True
-        if known:
+        others = [row for row in rows if row["id"] != self.process_id]
+        if len(others) < len(rows):
             self._heartbeat.beaten(now)
         else:
             # It has no jobs that could have been given away, and its actors need somebody who watches over them.
             self._register()
             emit("registered_again", process=self.name)
+        return others
 
-    def _settle_ended(self) -> None:
+    def _settle_ended(self) -> set[str]:
+        """Settle what the actors left that have ended; their names."""
+        settled = set()
         while self._ended:
             ended = self._ended[0]
             with self.store.reading() as session:
                 row = processes.find(session, ended.name)
             if row is not None:  # else it has deregistered itself, and everything of it is in order
                 self._recover(row, ended.reason, ended.blame)
+            settled.add(ended.name)
             del self._ended[0]
+        return settled
 
-    def _settle_dead(self, now: float) -> None:
-        with self.store.reading() as session:
-            rows = processes.alive(session)
+    def _settle_dead(self, rows: Sequence[Row], now: float) -> None:
         # After an outage everybody looks dead: only after a whole threshold of unbroken contact do beats count.
         watched = self._contact.unbroken(now, self.settings.alive_threshold)
         for row in rows:
-            if row["name"] == self.name:
-                continue
             if is_gone(row["pid"], row["identity"]):
                 self._prune(row, f"{row['kind']} {row['name']} (pid {row['pid']}) is gone")
             elif watched and row["age"] > self.settings.alive_threshold:

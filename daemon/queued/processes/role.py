@@ -201,7 +201,7 @@ class Role:
 
     def _beat(self, now: float) -> None:
         try:
-            with self.store.transaction(durable=False) as session:
+            with self.store.statement(durable=False) as session:
                 touched = processes.beat(session, self.process_id)
         except AWAY as error:
             self.outage.failed(error)

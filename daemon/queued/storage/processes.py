@@ -35,10 +35,17 @@ def register(
     return int(row["id"])
 
 
-def beat(session: Session, process_id: int, metadata: Mapping[str, Any] | None = None) -> bool:
+def beat(session: Session, process_id: int) -> bool:
     """Say that the process lives. False when its row is gone: it was taken for dead, its claims were given away."""
-    text = None if metadata is None else json.dumps(metadata)
-    return session.run("processes.beat", process_id=process_id, metadata=text) > 0
+    return session.run("processes.beat", process_id=process_id) > 0
+
+
+def beat_and_look(session: Session, process_id: int, metadata: Mapping[str, Any]) -> list[Row]:
+    """Say that the process lives, and what there is to tell of it; every registered process, as `alive` gives them.
+
+    It is not among them when its row is gone.
+    """
+    return session.all("processes.beat_and_look", process_id=process_id, metadata=json.dumps(metadata))
 
 
 def deregister(session: Session, process_id: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from queued.domain.settings import RetentionSettings
 from queued.storage import audit
@@ -17,7 +18,7 @@ def prune(
     store: Store,
     retention: RetentionSettings,
     batches: int = 20,
-    also: Also = lambda session, count: None,
+    also: Also | None = None,
     between: Callable[[], None] = lambda: None,
 ) -> dict[str, int]:
     """Delete jobs that ended their state's period ago or earlier; how many of each state, and how many batches.
@@ -39,9 +40,10 @@ def prune(
             continue
         statement = "retention.failed" if state == "failed" else "retention.ended"
         for _ in range(batches):
-            with store.transaction(durable=False) as session:
+            with _opened(store, also) as session:
                 count = len(session.all(statement, state=state, period=float(period), batch_size=retention.batch_size))
-                also(session, count)
+                if also is not None:
+                    also(session, count)
             between()
             if count:
                 deleted[state] = deleted.get(state, 0) + count
@@ -52,11 +54,16 @@ def prune(
     return deleted
 
 
+def _opened(store: Store, also: Also | None) -> AbstractContextManager[Session]:
+    """A transaction for one deletion; on PostgreSQL it is the statement alone, for most find nothing."""
+    return store.statement() if also is None else store.transaction(durable=False)
+
+
 def _prune_audit(
     store: Store, retention: RetentionSettings, batches: int, deleted: dict[str, int], between: Callable[[], None]
 ) -> None:
     for _ in range(batches if retention.audit is not None else 0):
-        with store.transaction(durable=False) as session:
+        with store.statement() as session:
             gone = audit.prune(session, float(retention.audit or 0.0), retention.batch_size)
         between()
         if gone:
@@ -70,21 +77,22 @@ def _prune_batches(
     retention: RetentionSettings,
     batches: int,
     deleted: dict[str, int],
-    also: Also,
+    also: Also | None,
     between: Callable[[], None],
 ) -> None:
     for with_failures, period in ((0, retention.finished), (1, retention.failed)):
         if period is None:
             continue
         for _ in range(batches):
-            with store.transaction(durable=False) as session:
+            with _opened(store, also) as session:
                 gone = session.all(
                     "batches.prune",
                     period=float(period),
                     with_failures=with_failures,
                     batch_size=retention.batch_size,
                 )
-                also(session, len(gone))
+                if also is not None:
+                    also(session, len(gone))
             between()
             if gone:
                 deleted["batches"] = deleted.get("batches", 0) + len(gone)

@@ -3,10 +3,6 @@
 INSERT INTO queued.processes (name, kind, supervisor, pid, hostname, identity, metadata)
 VALUES (:name, :kind, :supervisor, :pid, :hostname, :identity, :metadata) RETURNING id
 
--- name: beat
--- A process lives; its metadata may have changed.
-UPDATE queued.processes SET last_heartbeat_at = {now}, metadata = COALESCE(:metadata, metadata) WHERE id = :process_id
-
 -- name: delete
 -- A process has ended.
 DELETE FROM queued.processes WHERE id = :process_id
