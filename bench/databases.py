@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import queued
+from queued.domain.jobs import Arrival
 from queued.storage import queues
 from queued.storage.store import open_store
 
@@ -59,6 +62,52 @@ class Database(ABC):
         """When the first job started, in epoch seconds."""
         return float(self._one(f"SELECT {self._epoch.format('min(started_at)')} FROM {self._tables}finished"))
 
+    def finished_between(self, first: int, last: int) -> int:
+        """How many acks of these jobs are stored."""
+        return self.number(f"SELECT count(*) FROM {{t}}finished WHERE job_id >= {first} AND job_id <= {last}")
+
+    def first_start_between(self, first: int, last: int) -> float:
+        """When the first of these jobs started, in epoch seconds."""
+        started = self._epoch.format("min(started_at)")
+        return float(
+            self._one(f"SELECT {started} FROM {self._tables}finished WHERE job_id >= {first} AND job_id <= {last}")
+        )
+
+    def number(self, query: str) -> int:
+        """What a query gives. `{t}` stands before the name of a table."""
+        return int(self._one(query.format(t=self._tables)))
+
+    def write(self, statements: Sequence[str], words: Mapping[str, object]) -> None:
+        """Run statements in one transaction, past the store, with the words put in their places."""
+        self._connection.execute("BEGIN")
+        for statement in statements:
+            self._connection.execute(statement.format(t=self._tables, **words))
+        self._connection.execute("COMMIT")
+
+    def announce(self, arrivals: Sequence[Arrival]) -> None:
+        """Tell workers and dispatchers of jobs that were written past the store."""
+        self._store.ring(arrivals)
+
+    @abstractmethod
+    def moment(self, seconds: float) -> str:
+        """SQL for the moment so many seconds from now."""
+
+    @abstractmethod
+    def next_seq(self) -> int:
+        """No place in a lane that is given from now on is smaller."""
+
+    @abstractmethod
+    def stop_autovacuum(self) -> None:
+        """Leave the tables as they are: without statistics, and unswept."""
+
+    def analyse(self) -> None:
+        """Gather the statistics of all tables."""
+        self._connection.execute("ANALYZE")
+
+    @abstractmethod
+    def held(self) -> AbstractContextManager[None]:
+        """A transaction of somebody else, open as long as the block, that may still see everything as it was at its beginning."""
+
     def pause(self, queue: str) -> None:
         """No worker takes jobs of this queue until `resume`."""
         with self._store.transaction() as session:
@@ -95,10 +144,28 @@ class Sqlite(Database):
 
     def fresh(self) -> str:
         self.destroy()
-        path = self._directory / f"bench-{next(self._numbers)}.sqlite3"
-        url = self._migrate(f"sqlite:///{path}")
-        self._connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+        self._path = self._directory / f"bench-{next(self._numbers)}.sqlite3"
+        url = self._migrate(f"sqlite:///{self._path}")
+        self._connection = sqlite3.connect(self._path, isolation_level=None, timeout=30)
         return url
+
+    def moment(self, seconds: float) -> str:
+        return f"CAST((julianday('now') - 2440587.5) * 86400000000.0 AS INTEGER) + {round(seconds * 1e6)}"
+
+    def next_seq(self) -> int:
+        return 1  # a claim always begins at the beginning of a lane
+
+    def stop_autovacuum(self) -> None:
+        """There is none."""
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        reader = sqlite3.connect(self._path, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM queued_queues").fetchone()
+        yield
+        reader.execute("ROLLBACK")
+        reader.close()
 
     def describe(self) -> str:
         return f"SQLite {sqlite3.sqlite_version}: journal_mode WAL, synchronous FULL"
@@ -151,6 +218,26 @@ class Postgresql(Database):
         # What the run before left behind must not be written during this one.
         self._admin.execute("CHECKPOINT")
         return url
+
+    def moment(self, seconds: float) -> str:
+        return f"clock_timestamp() + interval '{seconds} s'"
+
+    def next_seq(self) -> int:
+        return self.number("SELECT nextval(pg_get_serial_sequence('{t}ready', 'seq'))") + 1
+
+    def stop_autovacuum(self) -> None:
+        names = self._connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'queued'").fetchall()
+        for (name,) in names:
+            self._connection.execute(f"ALTER TABLE queued.{name} SET (autovacuum_enabled = off)")
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        with self._connect(self._server.socket_url(self._name), autocommit=True) as other:
+            other.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+            # With a number of its own: it counts as a writer, too.
+            other.execute("SELECT txid_current(), count(*) FROM queued.queues")
+            yield
+            other.execute("ROLLBACK")
 
     def server(self) -> int:
         assert self._server.process is not None

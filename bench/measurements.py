@@ -49,14 +49,23 @@ class Size:
     steps: int
     idle: float
     modes: tuple[str, ...]
+    #: Jobs of one drain, of a backlog and of a line in hard times, and seconds for which a transaction is held open.
+    hard: int
+    million: int
+    line: int
+    held: float
 
 
-FULL = Size(3, 30_000, 50_000, 4_000, 300, 3_000, 6_000, 3_000_000, 20.0, ("fork", "async"))
-QUICK = Size(1, 10_000, 20_000, 2_000, 200, 1_000, 2_000, 1_000_000, 10.0, ("fork",))
+FULL = Size(
+    3, 30_000, 50_000, 4_000, 300, 3_000, 6_000, 3_000_000, 20.0, ("fork", "async"), 100_000, 1_000_000, 50_000, 120.0
+)
+QUICK = Size(1, 10_000, 20_000, 2_000, 200, 1_000, 2_000, 1_000_000, 10.0, ("fork",), 50_000, 200_000, 10_000, 20.0)
 
 
 @contextmanager
-def daemon(url: str, *, mode: str = "fork", **worker: Any) -> Iterator[Daemon]:
+def daemon(
+    url: str, sections: Mapping[str, Any] | None = None, *, mode: str = "fork", **worker: Any
+) -> Iterator[Daemon]:
     """A configured daemon with one kind of worker, not yet started. Nothing of it outlives the block."""
     directory = Path(tempfile.mkdtemp(prefix="queued-bench-"))
     settings = {
@@ -71,6 +80,7 @@ def daemon(url: str, *, mode: str = "fork", **worker: Any) -> Iterator[Daemon]:
         "workers": [worker or {"threads": 3}],
         "dispatchers": [{}],
         "runtime_directory": str(directory / "run"),
+        **(sections or {}),
     }
     made = Daemon(directory, settings, [], {})
     try:

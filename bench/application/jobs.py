@@ -24,6 +24,11 @@ def nothing() -> None:
 
 
 @queued.job
+def take(text: str) -> None:
+    """The price of its arguments."""
+
+
+@queued.job
 def compute() -> None:
     """One millisecond of this thread's CPU time, so that a busy machine does not make it cheaper."""
     end = time.thread_time() + 0.001

@@ -128,8 +128,8 @@ def test_a_long_list_of_ids_is_cut(store: Store) -> None:
 
 def test_the_record_is_kept_as_long_as_retention_says(ctl: Program, store: Store) -> None:
     ctl("queues", "pause", "a")
-    assert "audit" not in retention.prune(store, RetentionSettings())
-    assert "audit" not in retention.prune(store, RetentionSettings(audit=None))
+    assert "audit" not in retention.prune(store, RetentionSettings()).deleted
+    assert "audit" not in retention.prune(store, RetentionSettings(audit=None)).deleted
     assert deeds(ctl) != []
-    assert retention.prune(store, RetentionSettings(audit=0.0))["audit"] == 1
+    assert retention.prune(store, RetentionSettings(audit=0.0)).deleted["audit"] == 1
     assert deeds(ctl) == []

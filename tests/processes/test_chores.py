@@ -86,6 +86,10 @@ def test_finished_jobs_are_cleared_in_batches_by_their_retention(start: Any, sto
     done = [Outcome(job.id, job.lease, "done", ended_ago=100.0) for job in claimer.claim(20)]
     with store.transaction() as session:
         claimed.finish(session, done, claimed.Worker("here", "worker-1"))
+        yesterday = "1" if store.dialect == "sqlite" else "now() - interval '1 day'"
+        store.backend.script(
+            f"UPDATE {'queued_' if store.dialect == 'sqlite' else 'queued.'}jobs SET enqueued_at = {yesterday};"
+        )
     start(task("clear_finished_jobs"), retention=RetentionSettings(finished=50.0, batch_size=3))
     assert run(store, "clear_finished_jobs").message == "deleted 20 finished"
     assert run(store, "clear_finished_jobs").message == "deleted nothing"

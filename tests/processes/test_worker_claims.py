@@ -152,7 +152,7 @@ def test_due_jobs_that_another_dispatcher_holds_are_no_reason_for_a_busy_loop(
     time.sleep(0.02)
     dispatcher = Dispatcher("dispatcher-1", settings, DispatcherSettings())
     dispatcher.store = store
-    dispatcher._retention_at = time.monotonic() + 60
+    dispatcher._sweep_at = dispatcher._prune_at = time.monotonic() + 60
     with other.transaction() as session:
         assert len(scheduled.dispatch(session, 10)) == 1
         assert dispatcher.poll() > 0

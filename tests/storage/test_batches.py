@@ -376,7 +376,7 @@ def test_old_batches_are_forgotten_and_unfinished_ones_never(store: Store, claim
     failed, _ = opened(store, job(), batch=NewBatch())
     end(store, claimer, "failed")
     waiting, _ = opened(store, job(), batch=NewBatch())
-    deleted = retention.prune(store, RetentionSettings(finished=0.0))
+    deleted = retention.prune(store, RetentionSettings(finished=0.0)).deleted
     assert deleted["batches"] == 1
     with store.reading() as session:
         assert [one.id for one in batches.newest(session, 10)] == [waiting, failed]

@@ -145,6 +145,19 @@ def test_dispatching_and_looking_for_due_jobs_walks_no_table(crowded: Store) -> 
     assert walks(plan(crowded, "scheduled.next_due")) == []
 
 
+def test_looking_for_jobs_whose_time_is_over_reads_a_stretch_and_not_the_table(crowded: Store) -> None:
+    with crowded.transaction():
+        crowded.backend.script(
+            "INSERT INTO queued.finished (job_id, state, attempt, finished_at) "
+            "SELECT id, 'finished', 1, now() - (CASE WHEN id % 2 = 0 THEN 1 ELSE 3 END) * interval '1 hour' FROM queued.jobs"
+        )
+    ends = {"finished": 7200.0, "discarded": None, "cancelled": 1.0}
+    top = plan(crowded, "retention.ended", after=1000, batch_size=500, **ends)
+    assert walks(top) == []
+    assert top["Actual Rows"] == 251
+    assert pages(top) < 5000
+
+
 IN_LINE = 50_000
 
 

@@ -136,8 +136,11 @@ def prune(arguments: argparse.Namespace) -> int:
     record = Record(operator(), "db prune", "by retention")
     bar = Bar("prune", None)
     with target(arguments) as database:
-        while found := retention.prune(database.store, periods, batches=1, also=record.note):
-            for state, count in found.items():
+        place, more = retention.Place(), True
+        while more:
+            found = retention.prune(database.store, periods, place, batches=1, also=record.note)
+            more = found.more
+            for state, count in found.deleted.items():
                 deleted[state] = deleted.get(state, 0) + count
             bar.reach(sum(deleted.values()))
     bar.clear()

@@ -101,8 +101,11 @@ class Chores:
     def clear_finished_jobs(self, store: Store) -> str:
         """Delete jobs whose time is over, by `retention`."""
         deleted: dict[str, int] = {}
-        while not self._stopping.is_set() and (found := retention.prune(store, self._settings.retention)):
-            for state, count in found.items():
+        place, more = retention.Place(), True
+        while more and not self._stopping.is_set():
+            found = retention.prune(store, self._settings.retention, place)
+            more = found.more
+            for state, count in found.deleted.items():
                 deleted[state] = deleted.get(state, 0) + count
         return "deleted " + (", ".join(f"{count} {state}" for state, count in deleted.items()) or "nothing")
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from queued.domain import upkeep
 from queued.domain.settings import DispatcherSettings, Settings
 from queued.processes.identity import hostname
 from queued.processes.role import Role
@@ -14,8 +15,10 @@ from queued.storage import claimed, expiries, limits, rates, retention, schedule
 from queued.storage.store import Bell
 from queued.telemetry import emit
 
-#: Seconds between two looks for jobs whose time is over.
-RETENTION_EVERY = 60.0
+#: Seconds between two looks for what should never be found: claims of nobody, slots that are wrongly held.
+SWEEP_EVERY = 60.0
+#: Batches of each kind that are deleted for age between two looks for due jobs.
+ROUND = 5
 #: Seconds to leave due jobs to the dispatcher, or the operator, that holds them at this moment.
 HELD = 0.01
 #: Batches of expired jobs that are discarded in one go.
@@ -35,7 +38,12 @@ class Dispatcher(Role):
         super().__init__(name, settings, supervisor)
         self.dispatcher = dispatcher
         self._bell: Bell | None = None
-        self._retention_at = 0.0
+        self._sweep_at = 0.0
+        self._prune_at = 0.0
+        self._place = retention.Place()
+        self._looks = upkeep.Looks(settings.retention.batch_size)
+        #: What was deleted for age since that was last told.
+        self._deleted: dict[str, int] = {}
 
     def metadata(self) -> Mapping[str, Any]:
         return {"polling_interval": self.dispatcher.polling_interval, "batch_size": self.dispatcher.batch_size}
@@ -44,7 +52,8 @@ class Dispatcher(Role):
         if self.settings.database.wake:
             self._bell = self.store.listen(["scheduled"])
         # Dispatchers that start together, on many hosts, shall not look together.
-        self._retention_at = time.monotonic() + random.uniform(0.0, RETENTION_EVERY)
+        self._sweep_at = time.monotonic() + random.uniform(0.0, SWEEP_EVERY)
+        self._prune_at = time.monotonic() + random.uniform(0.0, upkeep.EVERY)
 
     def poll(self) -> float:
         if self._bell is not None:
@@ -56,10 +65,12 @@ class Dispatcher(Role):
         if next_due is not None and next_due <= 0:
             moved, next_due = self._dispatch()
         self.outage.succeeded()
+        self._sweep()
         self._forget_the_old()
         if not moved and next_due is not None and next_due <= 0:
             return HELD
-        return rest(self.dispatcher.polling_interval, next_due, listening=self._descriptor() is not None)
+        longest = rest(self.dispatcher.polling_interval, next_due, listening=self._descriptor() is not None)
+        return max(0.0, min(longest, self._prune_at - time.monotonic()))
 
     def _dispatch(self) -> tuple[int, float | None]:
         """Make a batch of due jobs ready; how many, and the seconds until the next is due."""
@@ -81,20 +92,37 @@ class Dispatcher(Role):
     def _descriptor(self) -> int | None:
         return self._bell.fileno() if self._bell is not None else None
 
-    def _forget_the_old(self) -> None:
+    def _sweep(self) -> None:
         now = time.monotonic()
-        if now < self._retention_at:
+        if now < self._sweep_at:
             return
-        self._retention_at = now + RETENTION_EVERY * random.uniform(0.8, 1.2)
+        self._sweep_at = now + SWEEP_EVERY * random.uniform(0.8, 1.2)
         # Each of these is short where the database is quick. Where it is not, they must not look like a hang.
         self.tend()
         self._adopt_orphans()
         self.tend()
         self._sweep_ties()
-        self.tend()
-        deleted = retention.prune(self.store, self.settings.retention, between=self.tend)
-        if deleted:
-            emit("retention", process=self.name, deleted=deleted)
+        self._tell()
+
+    def _forget_the_old(self) -> None:
+        began = time.monotonic()
+        if began < self._prune_at:
+            return
+        self._prune_at = began + upkeep.EVERY  # should it fail: due jobs shall go on meanwhile
+        pruned = retention.prune(self.store, self.settings.retention, self._place, ROUND, between=self.tend)
+        for name, count in pruned.deleted.items():
+            self._deleted[name] = self._deleted.get(name, 0) + count
+        now = time.monotonic()
+        rest = self._looks.rest(pruned.count, pruned.more, now - began)
+        self._prune_at = now + rest * random.uniform(0.8, 1.2)
+        if rest >= upkeep.EVERY:
+            self._tell()
+
+    def _tell(self) -> None:
+        """Say what was deleted for age: once a minute while that goes on all the time."""
+        if self._deleted:
+            emit("retention", process=self.name, deleted=self._deleted)
+            self._deleted = {}
 
     def _sweep_ties(self) -> None:
         """The safety net of limits; then forget the keys that nobody uses and those whose period is over, and expired jobs."""

@@ -23,7 +23,7 @@ DELETE FROM temp.picked;
 
 INSERT INTO temp.picked (job_id)
 SELECT job_id FROM queued.failed
-WHERE failed_at <= {now} - CAST(:period * 1000000 AS INTEGER) AND :state = 'failed' LIMIT :batch_size;
+WHERE failed_at <= {now} - CAST(:period * 1000000 AS INTEGER) LIMIT :batch_size;
 
 DELETE FROM queued.failed WHERE job_id IN (SELECT job_id FROM temp.picked);
 
