@@ -24,7 +24,7 @@ export PIP_ROOT_USER_ACTION := ignore
 .PHONY: help
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r name words; do
-		printf '  make %-9s %s\n' "$$name" "$$words"
+		printf '  make %-11s %s\n' "$$name" "$$words"
 	done
 
 .PHONY: run
@@ -51,6 +51,12 @@ bench: $(VENV)/test.stamp ## Measure, and print one table
 	@PG_BIN=$$(PG_BIN='$(PG_BIN)' $(VENV)/bin/python scripts/get_postgresql.py)
 	export PG_BIN
 	exec $(VENV)/bin/python bench/run $(BENCH_ARGS)
+
+.PHONY: bench-peers
+bench-peers: $(VENV)/test.stamp ## Install other queues, measure them and this one, and print one table
+	@PG_BIN=$$(PG_BIN='$(PG_BIN)' $(VENV)/bin/python scripts/get_postgresql.py)
+	export PG_BIN
+	exec $(VENV)/bin/python bench/compare $(BENCH_ARGS)
 
 .PHONY: deb
 deb: ## Build the Debian packages into dist; as root it installs what it needs

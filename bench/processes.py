@@ -1,8 +1,9 @@
-"""What the processes of a daemon cost: their memory and their CPU time, read from /proc."""
+"""What processes cost, their memory and their CPU time, and what machine they run on: read from /proc."""
 
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -47,6 +48,16 @@ def title(pid: int) -> str:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         return ""
+
+
+def machine() -> str:
+    """What it was measured on."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine()
+    )
+    cores = len(os.sched_getaffinity(0))
+    return f"{cores} cores, {model}; Linux {platform.release()}; Python {platform.python_version()}"
 
 
 def _stat(pid: int) -> list[str]:
