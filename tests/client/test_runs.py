@@ -82,7 +82,11 @@ def test_the_application_is_asked_where_an_enqueue_depends_on_more_than_the_mani
 def test_an_enqueue_callback_of_the_job_or_of_all_jobs_has_to_be_asked(point: callbacks.Point, everybody: bool) -> None:
     job = queued.job(name="test.work")(lambda: None)
     owner = callbacks.everywhere if everybody else job
-    owner.at(point).append(lambda given: None)
+
+    def callback(given: Any) -> Iterator[None]:
+        yield
+
+    getattr(owner, point)(callback)
     assert guest.manifest()["jobs"]["test.work"]["asks"] is True
 
 

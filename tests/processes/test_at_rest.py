@@ -12,9 +12,10 @@ from typing import Protocol, TypeVar
 import pytest
 
 from fixtures.counting import Counted, counting
+from queued.domain import upkeep
 from queued.domain.settings import AppSettings, DispatcherSettings, SchedulerSettings, Settings, WorkerSettings
 from queued.processes import dispatcher, worker
-from queued.processes.dispatcher import RETENTION_EVERY, Dispatcher
+from queued.processes.dispatcher import SWEEP_EVERY, Dispatcher
 from queued.processes.registry import Registry
 from queued.processes.role import Liveness, Role
 from queued.processes.scheduler import TIDY_EVERY, Scheduler
@@ -91,7 +92,7 @@ def test_a_dispatcher_with_nothing_due_asks_one_question_and_locks_nothing(
     quiet: Settings, store: Store, begin: Begin
 ) -> None:
     role = begin(Dispatcher("dispatcher-1", quiet, DispatcherSettings()))
-    role._retention_at = float("inf")
+    role._sweep_at = role._prune_at = float("inf")
     counted = asked(role.store, role.poll)
     asks(counted, store, 1)
     assert not [text for text in counted.statements if text.startswith("BEGIN")], str(counted)
@@ -127,7 +128,7 @@ def test_a_supervisor_beats_and_looks_for_the_dead_in_one_question(quiet: Settin
 def test_all_actors_together_ask_at_most_two_questions_a_second(quiet: Settings, store: Store, begin: Begin) -> None:
     dispatches = begin(Dispatcher("dispatcher-1", quiet, DispatcherSettings()))
     schedules = begin(Scheduler("scheduler-1", quiet, SchedulerSettings()))
-    dispatches._retention_at = schedules._tidy_at = 0.0
+    dispatches._sweep_at = dispatches._prune_at = schedules._tidy_at = 0.0
     tidying = [asked(role.store, role.poll, times=0) for role in (dispatches, schedules)]
     looks = [
         worker.LONGEST_REST[store.dialect],
@@ -135,5 +136,5 @@ def test_all_actors_together_ask_at_most_two_questions_a_second(quiet: Settings,
         SchedulerSettings().polling_interval,
     ]
     minute = 4 * 60 / HEARTBEAT + sum(60 / rest for rest in looks)
-    minute += sum(len(counted.statements) for counted in tidying) * 60 / min(RETENTION_EVERY, TIDY_EVERY)
+    minute += sum(len(counted.statements) for counted in tidying) * 60 / min(SWEEP_EVERY, upkeep.EVERY, TIDY_EVERY)
     assert minute <= A_MINUTE, f"{minute} a minute; of these {'; '.join(map(str, tidying))}"

@@ -12,9 +12,9 @@ import pytest
 
 from queued.domain.errors import NotAllowed, UnknownId
 from queued.domain.jobs import NewJob, Outcome
-from queued.domain.settings import RecurringTaskSettings
+from queued.domain.settings import RecurringTaskSettings, RetentionSettings
 from queued.domain.unique import Unique
-from queued.storage import claimed, recurring
+from queued.storage import claimed, recurring, retention
 from queued.storage.store import Store
 from storage.conftest import Claimer
 
@@ -259,8 +259,7 @@ def test_the_last_run_is_told_by_its_job_and_kept_when_that_is_cleared(store: St
     with store.transaction() as session:
         assert recurring.settle(session) == 1
         assert recurring.settle(session) == 0
-    with store.transaction() as session:
-        session.all("retention.ended", state="finished", period=0.0, batch_size=10)
+    assert retention.prune(store, RetentionSettings(finished=0.0)).deleted == {"finished": 1}
     assert last().outcome == "finished"
     assert last().finished_at is not None
 
