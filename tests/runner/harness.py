@@ -12,6 +12,7 @@ from typing import Any
 from queued.processes.application import ForkServer
 from queued.processes.runner_process import RunnerGone, RunnerProcess
 from queued.processes.slots import plain_end
+from queued.runner import wire
 
 APPS = Path(__file__).resolve().parents[1] / "apps"
 PATIENCE = 60.0
@@ -95,10 +96,11 @@ class Runner:
                     "attempt": 1,
                     "counters": {},
                     "enqueued_at": time.time(),
+                    "steps": None,
                     **options,
                 }
             )
-        self.process.send({"t": "jobs", "jobs": deliveries})
+        self.process.send(wire.jobs([[one[name] for name in wire.DELIVERY] for one in deliveries]))
         return [delivery["id"] for delivery in deliveries]
 
     def send(self, kind: str, **fields: Any) -> None:

@@ -78,3 +78,15 @@ def test_a_frame_that_is_too_long_is_not_sent() -> None:
 def test_what_is_no_frame_is_refused_with_its_beginning(body: bytes, problem: str) -> None:
     with pytest.raises(wire.WireError, match=problem):
         wire.Decoder().feed(wire.frame(body))
+
+
+def test_deliveries_arrive_as_they_were_given_and_what_they_share_travels_once() -> None:
+    def row(number: int, **own: object) -> list[object]:
+        shared = {"class": "app.work", "args": "{}", "opts": None, "queue": "q", "priority": 0, "attempt": 1}
+        given = {**shared, "id": number, "lease": 7 + number, "counters": {}, "enqueued_at": 1.5, "steps": None, **own}
+        return [given[name] for name in wire.DELIVERY]
+
+    for rows in ([row(1)], [row(1), row(2)], [row(1), row(2, queue="other", steps="[]", counters={"crash": 1})]):
+        (arrived,) = wire.Decoder().feed(wire.encode(wire.jobs(rows)))
+        assert [[one[name] for name in wire.DELIVERY] for one in wire.deliveries(arrived)] == rows
+    assert wire.jobs([row(1), row(2)])["of"] == ["id", "lease"]

@@ -46,12 +46,13 @@ def run(app: AppSettings, class_name: str, arguments: str, store: Store, show: S
         "attempt": 1,
         "counters": {},
         "enqueued_at": time.time(),
+        "steps": None,
     }
     with loaded(app, deadline, patience) as path, tempfile.TemporaryDirectory(prefix="queued-run-") as directory:
         left = max(deadline - time.monotonic(), 1.0)
         runner = RunnerProcess.start(path, "foreground", os.path.join(directory, "slots"), 1, 0, left)
         try:
-            runner.send({"t": "jobs", "jobs": [delivery]})
+            runner.send(wire.jobs([[delivery[name] for name in wire.DELIVERY]]))
             return _outcome(runner, store, show)
         finally:
             runner.kill()

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from queued.domain.jobs import ClaimedJob, parse_options
 from queued.processes.runner_process import RunnerExit, RunnerGone, RunnerProcess
+from queued.runner import wire
 from queued.runner.wire import WireError
 
 Key = tuple[int, int]
@@ -98,7 +99,7 @@ class Station:
         return too_large
 
     def _deliver(self, jobs: Iterable[ClaimedJob], now: float) -> None:
-        frames = []
+        rows = []
         for job in jobs:
             timeout = parse_options(job.options, json.loads).get("timeout") if job.options else None
             delivery = Delivery(job, now, float(timeout) if isinstance(timeout, int | float) else None)
@@ -106,23 +107,23 @@ class Station:
             self.deliveries[key] = delivery
             if delivery.timeout is not None:
                 self.watched.add(key)
-            frame = {
-                "id": job.id,
-                "lease": job.lease,
-                "class": job.class_name,
-                "args": job.arguments,
-                "opts": job.options,
-                "queue": job.queue,
-                "priority": job.priority,
-                "attempt": job.attempt,
-                "counters": dict(job.counters),
-                "enqueued_at": job.enqueued,
-            }
-            if job.steps is not None:
-                frame["steps"] = job.steps
-            frames.append(frame)
-        if frames:
-            self.runner.send({"t": "jobs", "jobs": frames})
+            rows.append(
+                (
+                    job.id,
+                    job.lease,
+                    job.class_name,
+                    job.arguments,
+                    job.options,
+                    job.queue,
+                    job.priority,
+                    job.attempt,
+                    job.counters,
+                    job.enqueued,
+                    job.steps,
+                )
+            )
+        if rows:
+            self.runner.send(wire.jobs(rows))
 
     def receive(self) -> list[dict[str, Any]]:
         """The frames that have arrived, without waiting. Raises RunnerGone when the runner has ended and all was read."""

@@ -122,7 +122,7 @@ class Runner:
                     os._exit(ORPHANED)
                 for message in decoder.feed(data):
                     if message["t"] == "jobs":
-                        accept(message["jobs"])
+                        accept(wire.deliveries(message))
                     else:
                         self._obey(message)
         except BaseException:

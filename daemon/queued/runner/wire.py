@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Message = dict[str, Any]
@@ -23,6 +23,9 @@ _LENGTH = struct.Struct(">I")
 END = struct.Struct("<QQdd")
 #: The first byte of a frame of such ends, which no JSON begins with.
 _ENDS = b"\0"
+
+#: What is said of each job that is handed over, in this order.
+DELIVERY = ("id", "lease", "class", "args", "opts", "queue", "priority", "attempt", "counters", "enqueued_at", "steps")
 
 # Escaped to ASCII, so that lone surrogates in an error's text travel as they are and never fail to encode.
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
@@ -55,6 +58,28 @@ def ends(records: bytes) -> bytes:
     Nearly every job ends like this, and as JSON the frame would cost either side more than all else that it does for it.
     """
     return frame(_ENDS + records)
+
+
+def jobs(rows: Sequence[Sequence[Any]]) -> Message:
+    """The frame that hands jobs over: for each the values of `DELIVERY`. What is the same for all stands in it once.
+
+    Most jobs of a frame differ in three values: 0.7 µs a job and side, and as objects with all their names 2.4 and 1.4.
+    """
+    same: dict[str, Any] = {}
+    names, columns = [], []
+    for name, column in zip(DELIVERY, zip(*rows, strict=True), strict=True):
+        if name != "id" and column.count(column[0]) == len(column):
+            same[name] = column[0]
+        else:
+            names.append(name)
+            columns.append(column)
+    return {"t": "jobs", "same": same, "of": names, "jobs": list(zip(*columns, strict=True))}
+
+
+def deliveries(message: Message) -> list[dict[str, Any]]:
+    """The jobs of such a frame, each with all of `DELIVERY`."""
+    same, names = message["same"], message["of"]
+    return [{**same, **dict(zip(names, row, strict=True))} for row in message["jobs"]]
 
 
 class Decoder:
