@@ -99,7 +99,7 @@ class Running:
     @property
     def has_steps(self) -> bool:
         """Whether this attempt has used steps, or an earlier one has."""
-        return self._steps is not None or "steps" in self.delivery
+        return self._steps is not None or self.delivery.get("steps") is not None
 
 
 #: A context variable, so that each thread and each asyncio task sees its own job, and `asyncio.to_thread` takes it along.
