@@ -301,3 +301,20 @@ def test_hooks_of_other_actors_run_in_a_process_of_their_own(start: Start, tmp_p
     assert frames[-1] == {"t": "hooked", "status": 0}
     assert "a dispatcher starts: d-1" in [frame["line"] for frame in frames if frame["t"] == "log"]
     assert ledger.read_text().startswith("dispatcher d-1 ")
+
+
+@pytest.mark.parametrize("tasks", [1, 3])
+def test_a_task_that_follows_another_sees_nothing_of_its_context(start: Start, tmp_path: Path, tasks: int) -> None:
+    runner = start("waiting").runner(threads=0, tasks=tasks)
+    out = tmp_path / "out"
+    jobs = runner.deliver(*[("waiting.remember", str(out))] * 20)
+    assert [runner.outcome(job)["kind"] for job in jobs] == ["done"] * 20
+    assert out.read_text() == "nothing\n" * 20
+
+
+def test_thousands_of_tasks_end_once_also_where_tasks_start_at_once(start: Start, python: str) -> None:
+    runner = start("waiting", python=python).runner(threads=0, tasks=3)
+    jobs = runner.deliver(("waiting.hurry",), *[("waiting.nothing",)] * 3000, ("waiting.rest", 0.001))
+    runner.until(lambda: len(runner.outcomes()) == len(jobs))
+    assert sorted(outcome["id"] for outcome in runner.told()) == jobs
+    assert runner.process.slots() == []

@@ -8,7 +8,7 @@ from contextvars import Context
 from queue import SimpleQueue
 
 from .attempts import Attempts, Key
-from .coroutines import Interruptible
+from .coroutines import Interruptible, new_loop
 from .outcome import Delivery
 from .output import current_job
 from .threads import Bench
@@ -22,10 +22,12 @@ class Tasks:
         self._attempts = attempts
         self._waiting = waiting
         self._context = context
-        self._loop = asyncio.new_event_loop()
+        self._loop = new_loop()
         self._free = list(reversed(range(count)))
-        self._tasks: set[asyncio.Task[None]] = set()
+        #: By slot, because a loop forgets tasks that nobody holds.
+        self._tasks: dict[int, asyncio.Task[None]] = {}
         self._flushing = False
+        self._filling = False
         self._functions: SimpleQueue[tuple[int, Delivery]] = SimpleQueue()
         self._threads = 0
         self._busy_threads = 0
@@ -42,13 +44,20 @@ class Tasks:
         self._loop.call_soon_threadsafe(self._fill, context=self._context)
 
     def _fill(self) -> None:
-        """Start what waits, as far as slots are free. Runs in the plain context, never in that of a job."""
+        """Start what waits, as far as slots are free. Runs in the plain context, never in that of a job: a task copies it."""
+        if self._filling:
+            return  # a job's end inside its start, by a task factory of the application's: the loop below goes on
+        self._filling = True
+        try:
+            self._start_what_waits()
+        finally:
+            self._filling = False
+
+    def _start_what_waits(self) -> None:
         while self._free and (delivery := self._waiting.take_now()) is not None:
             index = self._free.pop()
             if self._attempts.is_coroutine(delivery):
-                task = self._loop.create_task(self._attempt(index, delivery))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._tasks[index] = self._loop.create_task(self._attempt(index, delivery))
             else:
                 self._functions.put((index, delivery))
                 self._busy_threads += 1
@@ -74,12 +83,14 @@ class Tasks:
             result = error
         # All that end in one turn of the loop share a frame, and the sender's thread watches over a turn that is long.
         attempts.end(index, key, start, result, more=True)
-        if not self._flushing:
-            self._flushing = True
-            self._loop.call_soon(self._flush, context=self._context)
+        self._tasks.pop(index, None)
         self._free.append(index)
         if not self._waiting.empty():
-            self._loop.call_soon(self._fill, context=self._context)
+            # Now and not in the loop's next turn, for that comes after all that is ready in this one.
+            self._context.copy().run(self._fill)
+        elif not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush, context=self._context)
 
     def _flush(self) -> None:
         self._flushing = False
