@@ -11,7 +11,7 @@ from queued.domain.errors import DatabaseError
 from queued.domain.jobs import Failure, NewJob
 from queued.processes.outbox import Ended, Outbox
 from queued.storage import claimed
-from queued.storage.store import Store
+from queued.storage.store import Store, open_store
 from storage.conftest import Claimer
 
 STRANGE: list[dict[str, Any]] = [
@@ -24,6 +24,29 @@ STRANGE: list[dict[str, Any]] = [
 def test_a_text_that_cannot_be_stored_is_an_error_of_the_database(store: Store, value: str) -> None:
     with pytest.raises(DatabaseError), store.reading() as session:
         session.one("processes.find", name=value)
+
+
+@pytest.mark.parametrize("many", [1, 2])
+@pytest.mark.parametrize("job", [NewJob("\ud800"), NewJob("a", queue="\ud800"), NewJob("a", priority=2**70)])
+def test_a_job_that_cannot_be_stored_is_an_error_and_the_next_is_stored(
+    store: Store, claimer: Claimer, job: NewJob, many: int
+) -> None:
+    with pytest.raises(DatabaseError):
+        store.enqueue([job] * many)
+    (stored,) = store.enqueue([NewJob("app.work")])
+    assert [job.id for job in claimer.claim()] == [stored]
+
+
+@pytest.mark.parametrize(
+    "job", [NewJob("a\0b"), NewJob("a", queue="a\0b"), NewJob("a", "\0"), NewJob("a", priority=2**31)]
+)
+def test_what_postgresql_refuses_is_an_error_and_the_next_is_stored(postgresql_url: str, job: NewJob) -> None:
+    store = open_store(postgresql_url)
+    store.migrate()
+    with pytest.raises(DatabaseError):
+        store.enqueue([job])
+    assert len(store.enqueue([NewJob("app.work")])) == 1
+    store.close()
 
 
 @pytest.mark.parametrize("strange", STRANGE)

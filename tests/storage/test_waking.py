@@ -47,6 +47,55 @@ def test_an_enqueue_wakes_who_listens_and_says_where_the_work_is(
     assert arrival.seq >= 1
 
 
+def test_a_queue_may_have_any_name_that_an_announcement_must_carry(
+    store: Store, open_another: Callable[[], Store]
+) -> None:
+    bell = connected(open_another(), "ready")
+    store.enqueue([NewJob("app.work", queue='back\\slash, "quote", {brace}, é')])
+    ((_, text),) = hear(bell)
+    arrival = Arrival.decode(text)
+    assert arrival is not None
+    assert arrival.queue == 'back\\slash, "quote", {brace}, é'
+
+
+def test_whatever_comes_after_a_wake_up_finds_the_connection_free(
+    store: Store, open_another: Callable[[], Store]
+) -> None:
+    bell = connected(open_another(), "ready", "control")
+    own = store.listen(["ready"])
+    store.enqueue([NewJob("app.work", queue="q1")])
+    store.control("cancel 1")
+    with store.transaction() as session:
+        assert session.all("queues.names") is not None
+    store.enqueue([NewJob("app.work", queue="q2")])
+    own = store.listen(["control"])
+    store.enqueue([NewJob("app.work", queue="q3"), NewJob("app.work", queue="q4")])
+    own.drain()
+    with store.transaction() as session:
+        store.control("cancel 2")
+        session.all("queues.names")
+    heard: list[tuple[str, str]] = []
+    while len(heard) < 6:
+        more = hear(bell)
+        assert more
+        heard += more
+    assert [text for channel, text in heard if channel == "control"] == ["cancel 1", "cancel 2"]
+    assert {text.split()[-1] for channel, text in heard if channel == "ready"} == {"q1", "q2", "q3", "q4"}
+
+
+def test_an_enqueue_after_a_rollback_is_stored_and_told(store: Store, open_another: Callable[[], Store]) -> None:
+    bell = connected(open_another(), "ready")
+    store.enqueue([NewJob("app.work", queue="q1")])
+    assert [text.split()[-1] for _, text in hear(bell)] == ["q1"]
+    with pytest.raises(ZeroDivisionError), store.transaction() as session:
+        session.all("queues.names")
+        raise ZeroDivisionError
+    with store.transaction() as session:  # here psycopg lets go of all that was prepared on the connection
+        session.all("queues.names")
+    assert store.enqueue([NewJob("app.work", queue="q2")]) == [2]
+    assert [text.split()[-1] for _, text in hear(bell)] == ["q2"]
+
+
 def test_a_listener_hears_only_its_channels(store: Store, open_another: Callable[[], Store]) -> None:
     dispatcher, worker = connected(open_another(), "scheduled"), connected(open_another(), "ready", "control")
     store.enqueue([NewJob("app.later", wait=60)])
@@ -133,6 +182,19 @@ def test_an_idle_connection_that_the_server_closed_costs_no_error(postgresql_url
     assert select.select([connection.fileno()], [], [], 60)[0]
     store.backend._used = 0.0  # type: ignore[union-attr]
     assert store.enqueue([NewJob("app.work")]) == [1]
+    store.close()
+    other.close()
+
+
+def test_a_connection_that_dies_under_a_wake_up_costs_no_error(postgresql_url: str) -> None:
+    store, other = open_store(postgresql_url), open_store(postgresql_url)
+    store.migrate()
+    connection: Any = store.backend.connection()
+    killer: Any = other.backend.connection()
+    assert store.enqueue([NewJob("app.work")]) == [1]
+    killer.execute("SELECT pg_terminate_backend(%s, 60000)", (connection.info.backend_pid,))
+    store.backend._used = 0.0  # type: ignore[union-attr]
+    assert store.enqueue([NewJob("app.work")]) == [2]
     store.close()
     other.close()
 

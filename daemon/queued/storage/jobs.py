@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Any
 
 from queued.domain.batches import NewBatch
@@ -20,11 +19,6 @@ from queued.storage.sql import Dialect
 
 #: Statements to run one by one: (name, parameters) out, its rows in.
 Steps = Generator[tuple[str, dict[str, Any]], list[Row], "Written"]
-
-#: All of a job but its arguments.
-_kind = attrgetter(
-    "class_name", "queue", "priority", "options", "run_at", "wait", "limits", "unique", "expires", "rate", "batch"
-)
 
 
 @dataclass(slots=True)
@@ -92,6 +86,13 @@ def submit(session: Session, jobs: Sequence[NewJob], batches: Sequence[NewBatch]
     return Stored(written.ids, [*written.arrivals, *settled.arrivals], notes, written.batches)
 
 
+def submit_plain(session: Session, jobs: Sequence[NewJob]) -> Stored:
+    """As `submit`, for jobs of which `plain` is true: exactly one statement."""
+    name, params = storing(session.dialect, jobs)
+    ids, arrivals = receipts(jobs, session.all(name, **params))
+    return Stored(ids, arrivals)
+
+
 def write(
     session: Session,
     jobs: Sequence[NewJob],
@@ -134,9 +135,6 @@ def writing(
     not ours, may last, and must not hold the lock on a key that workers need. With `following` they follow batches, are known to
     those that these lie in, and counted there.
     """
-    if not opened and not following and plain(jobs):
-        ids, arrivals = yield from _storing(dialect, jobs)
-        return Written(ids, arrivals)
     enrolment = None
     if opened or (not following and any(job.batch is not None for job in jobs)):
         enrolment, jobs = yield from batches.opening(opened, jobs)
@@ -146,12 +144,12 @@ def writing(
     free = [job for job in simple if job.batch is None] if members else simple
     written = Written([], [], batches=enrolment.opened if enrolment is not None else {})
     if free:
-        written.ids, written.arrivals = yield from _storing(dialect, free)
+        written.ids, written.arrivals = receipts(free, (yield storing(dialect, free)))
     if not special and not members and not opened:
         return written
     free_ids, member_ids = written.ids, list[int]()
     if members:
-        member_ids, arrivals = yield from _storing(dialect, members, BATCHED)
+        member_ids, arrivals = receipts(members, (yield storing(dialect, members, BATCHED)))
         written.arrivals += arrivals
     rows = (yield "jobs.store", parameters(dialect, special)) if special else []
     stored = [(row["id"], job) for row, job in zip(rows, special, strict=True)]
@@ -258,49 +256,59 @@ def _merge(
             written.notes[n] = "refused" if job.unique.on_conflict == "raise" else "existing"
 
 
-def _storing(
-    dialect: Dialect, jobs: Sequence[NewJob], tied: int = 0
-) -> Generator[tuple[str, dict[str, Any]], list[Row], tuple[list[int], list[Arrival]]]:
-    """Store jobs that all have the same ties, and may be ready at once; their ids, and the first arrival in each lane.
-
-    Ids rise in the order given.
-    """
+def storing(dialect: Dialect, jobs: Sequence[NewJob], tied: int = 0) -> tuple[str, dict[str, Any]]:
+    """The statement that stores jobs that all have the same ties, and may be ready at once, and its parameters."""
     first = jobs[0]
-    if first.run_at is not None or first.wait is not None or not _alike(jobs):
-        rows = yield "jobs.enqueue", {**parameters(dialect, jobs), "ties": tied}
-        return _ids(rows, len(jobs)), [_arrival(row["queue"], row["priority"], row["seq"]) for row in rows]
+    if not _alike(jobs):
+        return "jobs.enqueue", {**parameters(dialect, jobs), "ties": tied}
     params: dict[str, Any] = {
         "class_name": first.class_name,
         "queue": first.queue,
         "priority": first.priority,
+        "arguments": first.arguments,
         "options": first.options,
     }
     if len(jobs) == 1 and not tied:
-        rows = yield "jobs.enqueue_one", {**params, "arguments": first.arguments}
+        return "jobs.enqueue_one", params
+    params["arguments"] = [job.arguments for job in jobs]
+    params["ties"] = tied
+    if dialect == "sqlite":
+        params["count"] = len(jobs)
+    return "jobs.enqueue_alike", params
+
+
+def receipts(jobs: Sequence[NewJob], rows: Sequence[Row]) -> tuple[list[int], list[Arrival]]:
+    """The ids, and the first arrival in each lane, from the rows of the statement that `storing` chose.
+
+    Ids rise in the order given.
+    """
+    first, row = jobs[0], rows[0]
+    if "id" in row:
+        return [row["id"]], [Arrival(first.queue, first.priority, row["seq"])]
+    if "first_id" in row:
+        ids = list(range(row["first_id"], row["first_id"] + len(jobs)))
     else:
-        params |= {"arguments": [job.arguments for job in jobs], "ties": tied}
-        if dialect == "sqlite":
-            params["count"] = len(jobs)
-        rows = yield "jobs.enqueue_alike", params
-    return _ids(rows, len(jobs)), [Arrival(first.queue, first.priority, rows[0]["seq"])]
+        ids = sorted(job_id for row in rows for job_id in row["ids"])
+    if "queue" not in row:
+        return ids, [Arrival(first.queue, first.priority, row["seq"])]
+    return ids, [
+        Arrival("", 0, 0) if row["seq"] is None else Arrival(row["queue"], row["priority"], row["seq"]) for row in rows
+    ]
 
 
 def _alike(jobs: Sequence[NewJob]) -> bool:
-    """Whether jobs differ in nothing but their arguments. 0.2 µs a job, for `map` and `count` look at each without a call."""
-    kinds = list(map(_kind, jobs))
-    return kinds.count(kinds[0]) == len(kinds)
-
-
-def _ids(rows: Sequence[Row], count: int) -> list[int]:
-    """The ids, from rows that have those of a lane each or, where they have no gaps, the first."""
-    if "first_id" in rows[0]:
-        first: int = rows[0]["first_id"]
-        return list(range(first, first + count))
-    return sorted(job_id for row in rows for job_id in row["ids"])
-
-
-def _arrival(queue: str, priority: int, seq: int | None) -> Arrival:
-    return Arrival(queue, priority, seq) if seq is not None else Arrival("", 0, 0)
+    """Whether jobs with the same ties differ in nothing but their arguments, and are ready at once."""
+    first = jobs[0]
+    class_name, queue, priority, options = first.class_name, first.queue, first.priority, first.options
+    return not any(
+        job.run_at is not None
+        or job.wait is not None
+        or job.class_name != class_name
+        or job.queue != queue
+        or job.priority != priority
+        or job.options != options
+        for job in jobs
+    )
 
 
 def transaction(session: Session) -> str | None:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from queued.domain.errors import DatabaseError, DatabaseMisconfigured, DatabaseUnavailable, LockNotAvailable
 from queued.domain.settings import DatabaseSettings
+from queued.storage.direct import STATEMENTS as DIRECT
+from queued.storage.direct import Direct
 from queued.storage.session import Composition, Row, Session
 from queued.storage.sql import Dialect, filled, statements
 
@@ -57,6 +59,11 @@ LOCK_TIMEOUT = "SELECT set_config('lock_timeout', %s, true)"
 LISTEN_EVERY = 30.0
 #: Tells listeners; delivered with the commit of the transaction that it is part of.
 NOTIFY = "SELECT count(pg_notify(c, p)) FROM unnest(%b::text[], %b::text[]) AS m(c, p)"
+#: The same as a transaction of its own that waits for no disk.
+TELL = """
+SELECT set_config('synchronous_commit', 'off', true), count(pg_notify(c, p))
+FROM unnest(%(channels)b::text[], %(texts)b::text[]) AS m(c, p)
+"""
 
 
 def notification(schema: str, messages: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
@@ -78,27 +85,37 @@ def driver() -> Any:
 
 
 @cache
-def impatient(patience: float) -> type[psycopg.Connection[Any]]:
-    """A kind of connection that gives up on a server which does not answer a statement for so many seconds.
+def connections(patience: float | None) -> type[psycopg.Connection[Any]]:
+    """A kind of connection that takes in what `Direct` has not waited for before anything else is done with it.
 
-    Neither the server's own limits nor keepalives help where the host answers for a server that stands still. psycopg 3.1 cannot
-    be told to give up; with it such a wait goes on.
+    With `patience` it gives up on a server which does not answer a statement for so many seconds. Neither the server's own limits
+    nor keepalives help where the host answers for a server that stands still. psycopg 3.1 cannot be told to give up; with it such
+    a wait goes on.
     """
     pg = driver()
-    base: type[psycopg.Connection[Any]] = pg.Connection
-    if "timeout" not in inspect.signature(base.wait).parameters:
-        return base
 
-    class Impatient(base):  # type: ignore[valid-type, misc]
+    class Settling(pg.Connection):  # type: ignore[misc, name-defined]
+        direct: Direct | None = None
+
+        def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
+            if self.direct is not None:
+                self.direct.settle()
+            return super().wait(gen, *args, **kwargs)
+
+    if patience is None or "timeout" not in inspect.signature(pg.Connection.wait).parameters:
+        return Settling
+    seconds = patience
+
+    class Impatient(Settling):
         def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-            deadline = time.monotonic() + patience
+            deadline = time.monotonic() + seconds
             try:
-                return super().wait(gen, interval, patience if timeout is None else timeout)
+                return super().wait(gen, interval, seconds if timeout is None else timeout)
             except pg.OperationalError:
                 if self.pgconn.transaction_status == pg.pq.TransactionStatus.ACTIVE and time.monotonic() >= deadline:
                     # Whatever follows on this connection would wait as well: the end of the transaction, to begin with.
                     self.pgconn.finish()
-                    raise pg.OperationalError(f"the server has not answered for {patience:g} s") from None
+                    raise pg.OperationalError(f"the server has not answered for {seconds:g} s") from None
                 raise
 
     return Impatient
@@ -144,8 +161,11 @@ class PostgresqlSession:
 
     dialect: Dialect = "postgresql"
 
-    def __init__(self, cursor: psycopg.Cursor[Row], texts: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(
+        self, cursor: psycopg.Cursor[Row], texts: Mapping[str, tuple[str, ...]], direct: Direct | None = None
+    ) -> None:
         self._cursor = cursor
+        self._direct = direct
         self._of_tuples: psycopg.Cursor[tuple[Any, ...]] | None = None
         self._texts = texts
 
@@ -159,6 +179,8 @@ class PostgresqlSession:
             raise DatabaseError(f"PostgreSQL cannot hold a value of {name}: {error}") from error
 
     def all(self, name: str, /, **params: Any) -> list[Row]:
+        if self._direct is not None and name in DIRECT and self._direct.alone:
+            return self._direct.all(name, self._texts[name][0], params)
         return self._execute(name, params).fetchall()
 
     def tuples(self, name: str, /, **params: Any) -> list[tuple[Any, ...]]:
@@ -238,6 +260,7 @@ class Postgresql:
         self._connection: psycopg.Connection[Any] | None = None
         self._listener: psycopg.Connection[Any] | None = None
         self._session: PostgresqlSession | None = None
+        self._direct: Direct | None = None
         self._channels: tuple[str, ...] = ()
         self._heard: list[tuple[str, str]] = []
         self._used = 0.0
@@ -251,6 +274,8 @@ class Postgresql:
 
         One that lay idle is looked at first: a server that restarted meanwhile costs a reconnection and not an error.
         """
+        if self._direct is not None:
+            self._direct.settle()
         now = time.monotonic()
         if self._connection is not None and now - self._used > 0.5 and not self._connection.closed:
             # The server's last words may come a moment before the end of the stream: either ends the connection.
@@ -264,7 +289,9 @@ class Postgresql:
         if self._connection is None or self._connection.closed:
             self.close()
             self._connection = self._open(self._settings.url)
-            self._session = PostgresqlSession(prepare_cursor(self._connection), self._texts)
+            if not self._pooled:
+                self._direct = self._connection.direct = Direct(self._connection)  # type: ignore[attr-defined]
+            self._session = PostgresqlSession(prepare_cursor(self._connection), self._texts, self._direct)
             if self._channels:
                 self._subscribe()
         elif self._channels and self._settings.listen_url and now >= self._listen_at:
@@ -288,10 +315,8 @@ class Postgresql:
             options["connect_timeout"] = connect_timeout(given, self._settings.connect_timeout, self._patience)
             if "," in str(given.get("host", "")):
                 options.setdefault("target_session_attrs", given.get("target_session_attrs", "read-write"))
-            # Behind a pooler that gives each transaction another connection, a statement prepared on one is unknown on the next.
-            pooled = not self._settings.listen or self._settings.listen_url is not None
-            options["prepare_threshold"] = None if pooled else 5
-            kind = pg.Connection if self._patience is None else impatient(self._patience)
+            options["prepare_threshold"] = None if self._pooled else 5
+            kind = connections(self._patience)
             connection: psycopg.Connection[Any] = kind.connect(url, autocommit=True, **options)
             limit = "60s" if self._joins == "on" else "20s"
             connection.execute(SESSION_SETTINGS, (self._joins, self._joins, limit, f"queued {self._label}".strip()))
@@ -306,6 +331,11 @@ class Postgresql:
         connection.add_notice_handler(self._mind)
         return connection
 
+    @property
+    def _pooled(self) -> bool:
+        """Whether a pooler may give each transaction another connection: a statement prepared on one is unknown on the next."""
+        return not self._settings.listen or self._settings.listen_url is not None
+
     def _refuse(self, error: Exception) -> NoReturn:
         text = one_line(error)
         if any(refusal in text for refusal in REFUSALS) and "the database system is" not in text:
@@ -317,7 +347,7 @@ class Postgresql:
         for connection in (self._connection, self._listener):
             if connection is not None:
                 connection.close()
-        self._connection = self._listener = self._session = None
+        self._connection = self._listener = self._session = self._direct = None
 
     def forget(self) -> None:
         """After a fork: let go of the parent's connection without a word to the server.
@@ -329,7 +359,7 @@ class Postgresql:
             if connection is not None and not connection.closed:
                 os.close(connection.fileno())
                 _forgotten.append(connection)
-        self._connection = self._listener = self._session = None
+        self._connection = self._listener = self._session = self._direct = None
 
     # transactions
 
@@ -429,14 +459,19 @@ class Postgresql:
             self._heard.append((channel.removeprefix(f"{self._settings.schema}_"), text))
 
     def send(self, messages: Sequence[tuple[str, str]]) -> None:
-        """NOTIFY in a transaction of its own that waits for no disk: losing one costs a poll, not a job."""
+        """NOTIFY in a transaction of its own that waits for no disk: losing one costs a poll, not a job.
+
+        Where it can, it does not wait for the server either; whoever needs the connection next does.
+        """
         if not self._settings.wake:
             return
         with self._guard():
-            self.connection().execute(
-                f"SELECT set_config('synchronous_commit', 'off', true), ({NOTIFY})",
-                notification(self._settings.schema, messages),
-            )
+            connection = self.connection()
+            channels, texts = notification(self._settings.schema, messages)
+            if self._direct is not None and self._direct.alone:
+                self._direct.tell(TELL, {"channels": channels, "texts": texts})
+            else:
+                connection.execute(TELL, {"channels": channels, "texts": texts})
 
     def moved(self) -> bool:
         """Whether anybody may have committed since the last call: no way to know but to look."""

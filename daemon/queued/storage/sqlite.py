@@ -22,6 +22,8 @@ from queued.storage.session import Composition, Row, Session
 from queued.storage.sql import Dialect, filled, statements
 from queued.storage.turnstile import Turnstile
 
+#: Types of parameters that SQLite stores as they are.
+STORED = frozenset({str, int, float, bool, type(None)})
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MICROSECOND = timedelta(microseconds=1)
 #: Kinds of file system on which SQLite's locks or shared memory do not work between hosts.
@@ -84,7 +86,11 @@ class SqliteSession:
     ) -> tuple[list[Any], int]:
         texts = texts or self._texts[name]
         by_row = any(text.endswith(BY_ROW) for text in texts)
-        values = {key: adapt(value) for key, value in params.items() if not (by_row and key == "rows")}
+        values = {
+            key: value if type(value) in STORED else adapt(value)
+            for key, value in params.items()
+            if not (by_row and key == "rows")
+        }
         rows: list[Any] = []
         touched = 0
         for text in texts:

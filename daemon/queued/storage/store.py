@@ -107,10 +107,12 @@ class Store:
         """
         if not jobs and not batches:
             return Stored([], [])
-        alone = not batches and jobs_table.plain(jobs)
-        opened = self.statement() if alone else self.transaction()
-        with opened as session:
-            stored = jobs_table.submit(session, jobs, batches)
+        if not batches and jobs_table.plain(jobs):
+            with self.statement() as session:
+                stored = jobs_table.submit_plain(session, jobs)
+        else:
+            with self.transaction() as session:
+                stored = jobs_table.submit(session, jobs, batches)
         self.ring(stored.arrivals)
         return stored
 

@@ -63,7 +63,7 @@ WITH stored AS (
   RETURNING id, queue, priority
 )
 INSERT INTO queued.ready (job_id, queue, priority) SELECT id, queue, priority FROM stored
-RETURNING ARRAY[job_id] AS ids, seq
+RETURNING job_id AS id, seq
 
 -- name: transaction
 -- Which transaction this is.

@@ -61,7 +61,7 @@ INSERT INTO queued.jobs (class_name, queue, priority, arguments, options, enqueu
 VALUES (:class_name, :queue, :priority, :arguments, :options, {now});
 
 INSERT INTO queued.ready (job_id, queue, priority) VALUES (last_insert_rowid(), :queue, :priority)
-RETURNING job_id AS first_id, 1 AS seq
+RETURNING job_id AS id, 1 AS seq
 
 -- name: transaction
 -- Nothing to ask about later: a commit here has no answer that could be lost.
