@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from queued.domain.service import EXTENSION, QUIET, Backlog, Outlook, Told, hung, is_ready, notices, status_line
+from queued.domain.insights import Backlog
+from queued.domain.service import EXTENSION, QUIET, Outlook, Told, hung, is_ready, notices, status_line
 from queued.domain.supervision import (
     Event,
     Exited,

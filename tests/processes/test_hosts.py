@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import time
@@ -47,6 +48,17 @@ class Hanging(Role):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         time.sleep(3600)
         return 0.0
+
+
+class Telling(Role):
+    """Leaves in a file how many objects its garbage collector passes by."""
+
+    kind = "Worker"
+    path = ""
+
+    def poll(self) -> float:
+        Path(self.path).write_text(str(gc.get_freeze_count()))
+        return 3600.0
 
 
 Hosts = Callable[[], Host]
@@ -124,6 +136,24 @@ def test_actors_are_told_apart(host: Host, settings: Settings, pipes: list[int])
     assert ended(host, second.name).clean
     host.stop(first.name)
     assert ended(host, first.name).clean
+
+
+def test_a_child_never_collects_what_it_shares_with_its_parent(
+    settings: Settings, store: Store, tmp_path: Path, pipes: list[int]
+) -> None:
+    store.close()
+    host = ForkHost(store.forget)
+    role = Telling(new_name("worker"), settings)
+    role.path = str(tmp_path / "frozen")
+    loaded = len(gc.get_objects())
+    try:
+        pipes.append(host.start(role))
+        wait_for(lambda: os.path.exists(role.path) and Path(role.path).read_text(), "its first turn")
+        assert int(Path(role.path).read_text()) > loaded / 2
+        host.stop(role.name)
+        assert ended(host, role.name).clean
+    finally:
+        gc.unfreeze()
 
 
 def test_a_killed_actor_drops_what_it_has(host: Host, settings: Settings, pipes: list[int]) -> None:

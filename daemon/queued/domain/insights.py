@@ -46,6 +46,15 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits in the database. `oldest` is how long the oldest ready job has waited, in seconds."""
+
+    ready: int
+    capped: bool = False
+    oldest: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a job says it is: `done` of `total`, with a few words."""
 

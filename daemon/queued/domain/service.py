@@ -17,6 +17,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from math import inf
 
+from queued.domain.insights import Backlog
 from queued.domain.supervision import Actor, State, application_key, expected
 
 #: Seconds between two changes of the status line, and between two extensions of a stop.
@@ -28,15 +29,6 @@ EXTENSION = 20.0
 QUIET = 24.0
 #: Characters of a reason that stand in the status line.
 REASON = 160
-
-
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """What waits in the database. `oldest` is how long the oldest ready job has waited, in seconds."""
-
-    ready: int
-    capped: bool = False
-    oldest: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from queued.domain.errors import DatabaseError, DatabaseUnavailable
-from queued.domain.service import Backlog
+from queued.domain.insights import Backlog
 from queued.domain.settings import Settings
 from queued.processes import recovery, runtime
 from queued.processes.heartbeat import Contact, Heartbeat

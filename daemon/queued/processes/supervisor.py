@@ -23,7 +23,8 @@ from queued.domain.errors import (
     DatabaseUnavailable,
     SchemaTooNew,
 )
-from queued.domain.service import Backlog, Outlook
+from queued.domain.insights import Backlog
+from queued.domain.service import Outlook
 from queued.domain.settings import Settings
 from queued.domain.supervision import (
     Abandon,

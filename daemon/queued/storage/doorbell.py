@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import socket
 from collections.abc import Sequence
 
@@ -29,7 +28,7 @@ class Doorbell:
     def listen(self, channels: Sequence[str]) -> None:
         """Hang up a bell of our own. Where the directory cannot be made, polling has to do."""
         self._channels = frozenset(channels)
-        self._name = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._name = f"{os.getpid()}-{os.urandom(4).hex()}"
         try:
             # Who may write the database may ring: the directory takes the rights of the one it lies in.
             mode = os.stat(os.path.dirname(self._directory) or ".").st_mode & 0o777

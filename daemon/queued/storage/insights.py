@@ -15,6 +15,7 @@ from queued.domain.insights import (
     ALIVE_THRESHOLD,
     COUNT_CAP,
     Attempt,
+    Backlog,
     Count,
     Interruptions,
     JobDetail,
@@ -30,7 +31,6 @@ from queued.domain.insights import (
     serves,
 )
 from queued.domain.jobs import Failure, parse_options
-from queued.domain.service import Backlog
 from queued.storage.session import Row, Session
 
 #: Lanes (queue and priority) looked at for the oldest ready job.

