@@ -76,11 +76,12 @@ class Arena:
         finally:
             self.server.drop_database(name)
 
-    def rest(self, url: str) -> None:
-        """What was written before must not be written during a run, and the planner knows the tables as it does in a long life."""
+    def rest(self, url: str, analyze: bool) -> None:
+        """What was written before must not be written during a run."""
         if not url.startswith("sqlite:///"):
-            with self._connect(url, autocommit=True) as connection:
-                connection.execute("ANALYZE")
+            if analyze:
+                with self._connect(url, autocommit=True) as connection:
+                    connection.execute("ANALYZE")
             self._admin.execute("CHECKPOINT")
 
     @contextmanager
@@ -210,7 +211,7 @@ def run(entry: Entry, row: str, job: str, count: int, workers: int = 1) -> Run:
     arena, counter = entry.arena, Counter()
     with closing(counter), entry.fresh() as url:
         entry.fill(url, job, count)
-        arena.rest(url)
+        arena.rest(url, entry.contender.analyzed)
         with arena.asking(url) as ask, entry.working(url, row, workers, counter) as roots:
             deadline = time.monotonic() + PATIENCE
             # What a start costs is no part of the price of a job: the count begins when the first ones are through.
@@ -254,20 +255,20 @@ def bulk(entry: Entry, amount: Amount) -> Values:
         return {}
     count = round(amount.share * entry.contender.bulk)
     with entry.fresh() as url:
-        entry.arena.rest(url)
+        entry.arena.rest(url, analyze=False)
         return {"bulk": count / entry.fill(url, "nothing", count)}
 
 
 def single(entry: Entry, amount: Amount) -> Values:
     count = round(amount.share * entry.contender.single)
     with entry.fresh() as url:
-        entry.arena.rest(url)
+        entry.arena.rest(url, analyze=False)
         return {"single": count / entry.single(url, count)}
 
 
 def latency(entry: Entry, amount: Amount) -> Values:
     with entry.fresh() as url:
-        entry.arena.rest(url)
+        entry.arena.rest(url, analyze=False)
         with entry.working(url, "latency"):
             # Until the workers listen: a job enqueued before would wait for their next look.
             time.sleep(1)
