@@ -199,9 +199,10 @@ class Run:
 
     #: From the start of the first job to the last stored outcome.
     rate: float
-    #: Microseconds of CPU for each job; None for a database that has no server.
+    #: CPU seconds of the workers' processes and of the database server, for as many jobs as `watched`.
     worker: float
-    server: float | None
+    server: float
+    watched: int
     #: MiB of all processes of the workers, as the last job was done.
     memory: float
 
@@ -234,16 +235,22 @@ def run(entry: Entry, row: str, job: str, count: int, workers: int = 1) -> Run:
             raise Failed(f"{count} jobs were enqueued, {ran} started and {stored} are stored as done")
     return Run(
         rate=count / (ended - counter.first()),
-        worker=1e6 * (after - before) / (count - already),
-        server=None if url.startswith("sqlite:///") else 1e6 * (serving - served) / (count - already),
+        worker=after - before,
+        server=serving - served,
+        watched=count - already,
         memory=memory,
     )
 
 
 def drain_1(entry: Entry, amount: Amount) -> Values:
-    done = run(entry, "drain", "nothing", round(amount.share * entry.contender.drain))
-    values = {"drain_1": done.rate, "cost_worker": done.worker, "drain_memory": done.memory}
-    return values if done.server is None else {**values, "cost_server": done.server}
+    count = round(amount.share * entry.contender.drain)
+    done = run(entry, "drain", "nothing", count)
+    if done.watched < count / 2:
+        raise Failed(f"of {count} jobs {count - done.watched} had started when the first were told of")
+    values = {"drain_1": done.rate, "cost_worker": 1e6 * done.worker / done.watched, "drain_memory": done.memory}
+    if entry.contender.database == "postgresql":
+        values["cost_server"] = 1e6 * done.server / done.watched
+    return values
 
 
 def drain_2(entry: Entry, amount: Amount) -> Values:
