@@ -23,21 +23,23 @@ class Contender:
     bulk: int | None
     #: One process of the adapter is all workers; of the others each worker is a process.
     whole: bool = False
+    #: Whether the planner is told what the tables hold once they are full: whichever makes it faster.
+    analyzed: bool = True
     #: The oldest Python it runs on.
     python: tuple[int, int] = (3, 10)
 
 
 CONTENDERS = (
-    Contender("queued", "queued", "postgresql", drain=80_000, single=4_000, bulk=60_000, whole=True),
-    Contender("graphile-worker", "graphile-worker", "postgresql", drain=100_000, single=3_000, bulk=100_000),
+    Contender("queued", "queued", "postgresql", drain=60_000, single=4_000, bulk=60_000, whole=True),
+    Contender("graphile-worker", "graphile-worker", "postgresql", drain=100_000, single=2_000, bulk=80_000),
     Contender("pgqueuer", "pgqueuer", "postgresql", drain=40_000, single=3_000, bulk=60_000),
-    Contender("awa", "awa", "postgresql", drain=20_000, single=2_000, bulk=40_000),
-    Contender("oban", "oban", "postgresql", drain=10_000, single=2_000, bulk=10_000, python=(3, 12)),
-    Contender("chancy", "chancy", "postgresql", drain=10_000, single=1_500, bulk=10_000),
-    Contender("procrastinate", "procrastinate", "postgresql", drain=1_500, single=1_000, bulk=5_000),
-    Contender("huey", "huey", "postgresql", drain=4_000, single=3_000, bulk=None),
-    Contender("queued on SQLite", "queued", "sqlite", drain=80_000, single=5_000, bulk=80_000, whole=True),
-    Contender("huey on SQLite", "huey", "sqlite", drain=8_000, single=8_000, bulk=None),
+    Contender("awa", "awa", "postgresql", drain=10_000, single=1_000, bulk=40_000),
+    Contender("oban", "oban", "postgresql", drain=6_000, single=1_500, bulk=8_000, analyzed=False, python=(3, 12)),
+    Contender("chancy", "chancy", "postgresql", drain=16_000, single=1_500, bulk=10_000),
+    Contender("procrastinate", "procrastinate", "postgresql", drain=1_000, single=1_000, bulk=10_000),
+    Contender("huey", "huey", "postgresql", drain=2_500, single=2_000, bulk=None),
+    Contender("queued on SQLite", "queued", "sqlite", drain=60_000, single=5_000, bulk=80_000, whole=True),
+    Contender("huey on SQLite", "huey", "sqlite", drain=6_000, single=6_000, bulk=None),
 )
 
 
@@ -55,8 +57,8 @@ class Amount:
     idle: float
 
 
-FULL = Amount(rounds=3, share=1.0, latency=100, compute=1_000, wait=2_000, settle=7.0, idle=10.0)
-QUICK = Amount(rounds=1, share=0.4, latency=50, compute=500, wait=1_000, settle=3.0, idle=5.0)
+FULL = Amount(rounds=3, share=1.0, latency=80, compute=700, wait=1_200, settle=5.0, idle=8.0)
+QUICK = Amount(rounds=1, share=0.3, latency=30, compute=300, wait=600, settle=2.0, idle=4.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,11 +76,12 @@ class Arena:
         finally:
             self.server.drop_database(name)
 
-    def rest(self, url: str) -> None:
-        """What was written before must not be written during a run, and the planner knows the tables as it does in a long life."""
+    def rest(self, url: str, analyze: bool) -> None:
+        """What was written before must not be written during a run."""
         if not url.startswith("sqlite:///"):
-            with self._connect(url, autocommit=True) as connection:
-                connection.execute("ANALYZE")
+            if analyze:
+                with self._connect(url, autocommit=True) as connection:
+                    connection.execute("ANALYZE")
             self._admin.execute("CHECKPOINT")
 
     @contextmanager
@@ -198,9 +199,10 @@ class Run:
 
     #: From the start of the first job to the last stored outcome.
     rate: float
-    #: Microseconds of CPU for each job; None for a database that has no server.
+    #: CPU seconds of the workers' processes and of the database server, for as many jobs as `watched`.
     worker: float
-    server: float | None
+    server: float
+    watched: int
     #: MiB of all processes of the workers, as the last job was done.
     memory: float
 
@@ -210,7 +212,7 @@ def run(entry: Entry, row: str, job: str, count: int, workers: int = 1) -> Run:
     arena, counter = entry.arena, Counter()
     with closing(counter), entry.fresh() as url:
         entry.fill(url, job, count)
-        arena.rest(url)
+        arena.rest(url, entry.contender.analyzed)
         with arena.asking(url) as ask, entry.working(url, row, workers, counter) as roots:
             deadline = time.monotonic() + PATIENCE
             # What a start costs is no part of the price of a job: the count begins when the first ones are through.
@@ -233,16 +235,22 @@ def run(entry: Entry, row: str, job: str, count: int, workers: int = 1) -> Run:
             raise Failed(f"{count} jobs were enqueued, {ran} started and {stored} are stored as done")
     return Run(
         rate=count / (ended - counter.first()),
-        worker=1e6 * (after - before) / (count - already),
-        server=None if url.startswith("sqlite:///") else 1e6 * (serving - served) / (count - already),
+        worker=after - before,
+        server=serving - served,
+        watched=count - already,
         memory=memory,
     )
 
 
 def drain_1(entry: Entry, amount: Amount) -> Values:
-    done = run(entry, "drain", "nothing", round(amount.share * entry.contender.drain))
-    values = {"drain_1": done.rate, "cost_worker": done.worker, "drain_memory": done.memory}
-    return values if done.server is None else {**values, "cost_server": done.server}
+    count = round(amount.share * entry.contender.drain)
+    done = run(entry, "drain", "nothing", count)
+    if done.watched < count / 2:
+        raise Failed(f"of {count} jobs {count - done.watched} had started when the first were told of")
+    values = {"drain_1": done.rate, "cost_worker": 1e6 * done.worker / done.watched, "drain_memory": done.memory}
+    if entry.contender.database == "postgresql":
+        values["cost_server"] = 1e6 * done.server / done.watched
+    return values
 
 
 def drain_2(entry: Entry, amount: Amount) -> Values:
@@ -254,20 +262,20 @@ def bulk(entry: Entry, amount: Amount) -> Values:
         return {}
     count = round(amount.share * entry.contender.bulk)
     with entry.fresh() as url:
-        entry.arena.rest(url)
+        entry.arena.rest(url, analyze=False)
         return {"bulk": count / entry.fill(url, "nothing", count)}
 
 
 def single(entry: Entry, amount: Amount) -> Values:
     count = round(amount.share * entry.contender.single)
     with entry.fresh() as url:
-        entry.arena.rest(url)
+        entry.arena.rest(url, analyze=False)
         return {"single": count / entry.single(url, count)}
 
 
 def latency(entry: Entry, amount: Amount) -> Values:
     with entry.fresh() as url:
-        entry.arena.rest(url)
+        entry.arena.rest(url, analyze=False)
         with entry.working(url, "latency"):
             # Until the workers listen: a job enqueued before would wait for their next look.
             time.sleep(1)

@@ -14,7 +14,7 @@ const BATCH = 1000;
 const REPORT = 20;
 // Jobs at once and connections; jobs locked by one claim.
 const CONCURRENCY = 24;
-const LOCAL_QUEUE = 500;
+const LOCAL_QUEUE = 2000;
 const AT_ONCE = 10;
 const SETTINGS =
   `concurrentJobs ${CONCURRENCY} (for waits ${AT_ONCE}), localQueue.size ${LOCAL_QUEUE} (for waits ${AT_ONCE}), ` +

@@ -20,11 +20,13 @@ from pgqueuer.models import Job
 #: Jobs of one claim, and of one flush of outcomes. Ten at once for waits.
 CLAIM = 1000
 AT_ONCE = 10
+CONNECTIONS = 4
 
 
 class Pgqueuer(protocol.Adapter):
     settings = (
-        f"asyncpg, uvloop; durability 'durable'; batch_size {CLAIM} (for waits {AT_ONCE // 2}, max_concurrent_tasks {AT_ONCE}); "
+        f"asyncpg, a pool of {CONNECTIONS}, uvloop; durability 'durable'; batch_size {CLAIM} "
+        f"(for waits {AT_ONCE // 2}, max_concurrent_tasks {AT_ONCE}); "
         f"enqueue of {protocol.BATCH} jobs a call"
     )
 
@@ -77,7 +79,9 @@ class Pgqueuer(protocol.Adapter):
 
     def work(self, url: str, row: str, workers: int) -> None:
         async def main() -> None:
-            queuer = PgQueuer.from_asyncpg_connection(await asyncpg.connect(url))
+            # A pool: claims need not wait for the outcomes that are being stored.
+            pool = await asyncpg.create_pool(url, min_size=CONNECTIONS, max_size=CONNECTIONS)
+            queuer = PgQueuer.from_asyncpg_pool(pool)
 
             @queuer.entrypoint("nothing")
             async def nothing(job: Job) -> None:

@@ -15,7 +15,7 @@ import protocol
 from procrastinate import App, PsycopgConnector
 
 #: Jobs at once, and connections for them: beyond these it gets no faster.
-CONCURRENCY = 20
+CONCURRENCY = 5
 AT_ONCE = 10
 
 
