@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from queued.domain.pace import HORIZON, MOST, Pace
+from queued.domain.pace import FIRST, HORIZON, MOST, WEIGHT, Pace
 
 
 def paced(*durations: float) -> Pace:
     pace = Pace()
     for duration in durations:
         pace.observe(duration)
+    pace.claimed(asked=MOST, found=MOST, characters=MOST)
     return pace
 
 
@@ -42,3 +43,38 @@ def test_after_a_reset_experience_has_to_be_made_again() -> None:
     pace = paced(*[0.000_1] * 500)
     pace.reset()
     assert pace.allowance(3) == 0
+
+
+def test_large_jobs_wait_in_such_numbers_that_memory_holds_them() -> None:
+    pace = paced(*[0.000_001] * MOST)
+    pace.claimed(100, 100, 100 * 100_000)
+    assert pace.allowance(3) == WEIGHT // 100_000
+    pace.claimed(3, 3, 3 * 10 * WEIGHT)
+    assert pace.allowance(3) == 0
+
+
+def test_small_jobs_are_not_held_back_by_their_weight() -> None:
+    pace = paced(*[0.000_001] * MOST)
+    pace.claimed(1000, 1000, 1000 * (WEIGHT // MOST))
+    assert pace.allowance(3) == MOST
+
+
+def test_after_large_jobs_the_numbers_grow_again_slowly() -> None:
+    pace = paced(*[0.000_001] * MOST)
+    pace.claimed(1, 1, 1_000_000)
+    assert pace.allowance(3) == 8
+    pace.claimed(10, 10, 1000)
+    assert pace.allowance(3) == 9
+    for _ in range(100):
+        pace.claimed(10, 10, 1000)
+    assert pace.allowance(3) == MOST
+
+
+def test_after_a_pause_it_begins_with_few_for_they_may_be_large() -> None:
+    pace = paced(*[0.000_001] * MOST)
+    pace.claimed(MOST, MOST - 1, 1000)
+    assert pace.allowance(3) == FIRST
+    pace.claimed(FIRST, FIRST, 1000)
+    assert pace.allowance(3) == 2 * FIRST
+    pace.claimed(FIRST, 0, 0)
+    assert pace.allowance(3) == FIRST

@@ -121,6 +121,11 @@ class ClaimedJob:
     #: Seconds that it was ready before it was claimed.
     waited: float = 0.0
 
+    @property
+    def weight(self) -> int:
+        """Characters of it that a runner is sent."""
+        return len(self.arguments) + len(self.options or "") + len(self.steps or "")
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:

@@ -264,7 +264,7 @@ def in_frames(jobs: Iterable[ClaimedJob]) -> Iterator[list[ClaimedJob]]:
     some: list[ClaimedJob] = []
     length = 0
     for job in jobs:
-        own = len(job.arguments) + len(job.options or "") + len(job.steps or "")
+        own = job.weight
         if some and length + own > FRAME:
             yield some
             some, length = [], 0

@@ -597,6 +597,7 @@ class Worker(Role):
             found, taken = ready.claim(session, marks, limit, self.process_id, lease, self._programs)
         if wanted("polled"):
             emit("polled", count=len(found), seconds=time.monotonic() - began, process=self.name)
+        self._pace.claimed(limit, len(found), sum(job.weight for job in found))
         self._lanes.taken(taken)
         self._unnoted |= {lane.queue for lane in taken} - self._noted
         return found
