@@ -21,9 +21,9 @@ def test_where_they_come_in_numbers_it_looks_again_soon() -> None:
 
 
 @pytest.mark.parametrize("took", [0.001, 0.02, 3.0])
-def test_a_backlog_takes_a_third_of_the_time_and_a_walk_that_finds_nothing_a_twentieth(took: float) -> None:
+def test_a_backlog_takes_a_fifth_of_the_time_and_a_walk_that_finds_nothing_a_twentieth(took: float) -> None:
     looks = Looks(batch_size=500)
-    assert took / (took + looks.rest(2_500, True, took)) == pytest.approx(1 / 3)
+    assert took / (took + looks.rest(2_500, True, took)) == pytest.approx(1 / 5)
     assert took / (took + looks.rest(0, True, took)) == pytest.approx(1 / 20)
 
 

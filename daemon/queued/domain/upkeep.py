@@ -6,9 +6,9 @@ from __future__ import annotations
 EVERY = 60.0
 #: Seconds until the next look after one that deleted more than a batch: at ten thousand ends a second that is 10 000 jobs.
 SOON = 1.0
-#: A rest between two rounds of a look is so many times as long as the round before it: a third of the time is work, and a
+#: A rest between two rounds of a look is so many times as long as the round before it: a fifth of the time is work, and a
 #: twentieth where nothing is found.
-RESTS, VAIN_RESTS = 2.0, 19.0
+RESTS, VAIN_RESTS = 4.0, 19.0
 #: And a rest between two looks so many times as long as the rounds of the last one that found nothing: some jobs may be kept for
 #: ever, and are passed by in each.
 KEPT_RESTS = 200.0
