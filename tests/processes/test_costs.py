@@ -166,9 +166,9 @@ def test_a_job_of_a_batch_writes_less_than_a_kilobyte_of_log_in_its_whole_life(l
     for jobs in taken:
         life.ack(jobs)
     found = {"enqueue": enqueued / count, "claim": held / count, "ack": log.grown() / count}
-    limits = {"enqueue": 420, "claim": 320, "ack": 310}
+    limits = {"enqueue": 420, "claim": 320, "ack": 370}
     assert all(found[part] <= limit for part, limit in limits.items()), f"bytes of log a job: {found}"
-    assert sum(found.values()) <= 1050, f"bytes of log a job: {found}"
+    assert sum(found.values()) <= 1100, f"bytes of log a job: {found}"
 
 
 @POSTGRESQL
@@ -179,7 +179,7 @@ def test_a_job_alone_writes_little_more_log_than_one_of_a_batch(log: Log, life: 
         life.enqueue(1)
         life.ack(life.claim(1))
     found = log.grown() / count
-    assert found <= 1220, f"bytes of log a job: {found}"
+    assert found <= 1300, f"bytes of log a job: {found}"
 
 
 class Pages:

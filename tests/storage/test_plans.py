@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 
 from queued.domain.jobs import NewJob
@@ -138,6 +139,29 @@ def test_ending_and_releasing_jobs_walks_no_table(crowded: Store) -> None:
     ends = {"states": ["finished"] * 100, "durations": [0.1] * 100, "ended_agos": [0.0] * 100}
     assert walks(plan(crowded, "claimed.finish_plain", ids=some, leases=some, count=100, **ends)) == []
     assert walks(plan(crowded, "claimed.release", ids=some, leases=some)) == []
+
+
+@pytest.mark.parametrize("statement", ["claimed.finish", "claimed.finish_plain"])
+def test_an_end_does_not_walk_over_the_claims_that_an_old_transaction_keeps_visible(
+    crowded: Store, postgresql_url: str, statement: str
+) -> None:
+    connection: Any = crowded.backend.connection()
+    held = psycopg.connect(postgresql_url)
+    held.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+    held.execute("SELECT count(*) FROM queued.claimed")
+    connection.execute(
+        "INSERT INTO queued.claimed (job_id, lease, process_id, queue, priority, attempt) "
+        "SELECT n, n, 1, 'q', 0, 1 FROM generate_series(2000000, 2020000) AS n"
+    )
+    connection.execute("DELETE FROM queued.claimed")
+    connection.execute("VACUUM ANALYZE queued.claimed")
+    some = list(range(2000000, 2000100))
+    ends = {"states": ["finished"] * 100, "durations": [0.1] * 100, "ended_agos": [0.0] * 100}
+    top = plan(
+        crowded, statement, ids=some, leases=some, **ends, **({} if statement == "claimed.finish" else {"count": 100})
+    )
+    held.close()
+    assert pages(top) < 2000
 
 
 def test_dispatching_and_looking_for_due_jobs_walks_no_table(crowded: Store) -> None:

@@ -1,19 +1,26 @@
 -- name: finish
 -- End attempts well. Only claims whose lease still holds are touched; they alone are returned.
+-- Each is looked for by its key, behind a fence: a join was planned as a walk over all of `claimed` once a vacuum had found
+-- nothing alive in it, and with two million dead rows kept visible by an old transaction an end then took 290 µs instead of 7.
 WITH ended AS (
   SELECT job_id, lease, state, duration, ended_ago
   FROM unnest(:ids::bigint[], :leases::bigint[], :states::text[], :durations::float8[], :ended_agos::float8[])
        AS e(job_id, lease, state, duration, ended_ago)
+), held AS MATERIALIZED (
+  SELECT c.place, c.job_id, c.attempt, c.process_id, c.ties, e.state, e.duration, e.ended_ago
+  FROM ended AS e CROSS JOIN LATERAL (
+    SELECT ctid AS place, job_id, attempt, process_id, ties FROM queued.claimed
+    WHERE job_id = e.job_id AND lease = e.lease LIMIT 1 FOR UPDATE
+  ) AS c
 ), gone AS (
-  DELETE FROM queued.claimed AS c USING ended AS e WHERE c.job_id = e.job_id AND c.lease = e.lease
-  RETURNING c.job_id, c.attempt, c.process_id, c.ties, e.state, e.duration, e.ended_ago
+  DELETE FROM queued.claimed WHERE ctid = ANY (ARRAY(SELECT place FROM held))
 ), put AS (
   INSERT INTO queued.finished (job_id, state, attempt, process_id, started_at, finished_at)
   SELECT job_id, state, attempt, process_id,
          moment - (ended_ago + duration) * interval '1 second', moment - ended_ago * interval '1 second'
-  FROM gone CROSS JOIN (SELECT {now} AS moment) AS clock
+  FROM held CROSS JOIN (SELECT {now} AS moment) AS clock
 )
-SELECT job_id, attempt, ties FROM gone
+SELECT job_id, attempt, ties FROM held
 
 -- name: finish_plain
 -- As `finish`, of jobs without ties and of which nothing else is to be said. Stale ones alone are returned: seldom any.
@@ -21,16 +28,21 @@ WITH ended AS (
   SELECT job_id, lease, state, duration, ended_ago
   FROM unnest(:ids::bigint[], :leases::bigint[], :states::text[], :durations::float8[], :ended_agos::float8[])
        AS e(job_id, lease, state, duration, ended_ago)
+), held AS MATERIALIZED (
+  SELECT c.place, c.job_id, c.attempt, c.process_id, e.state, e.duration, e.ended_ago
+  FROM ended AS e CROSS JOIN LATERAL (
+    SELECT ctid AS place, job_id, attempt, process_id FROM queued.claimed
+    WHERE job_id = e.job_id AND lease = e.lease LIMIT 1 FOR UPDATE
+  ) AS c
 ), gone AS (
-  DELETE FROM queued.claimed AS c USING ended AS e WHERE c.job_id = e.job_id AND c.lease = e.lease
-  RETURNING c.job_id, c.attempt, c.process_id, e.state, e.duration, e.ended_ago
+  DELETE FROM queued.claimed WHERE ctid = ANY (ARRAY(SELECT place FROM held))
 ), put AS (
   INSERT INTO queued.finished (job_id, state, attempt, process_id, started_at, finished_at)
   SELECT job_id, state, attempt, process_id,
          moment - (ended_ago + duration) * interval '1 second', moment - ended_ago * interval '1 second'
-  FROM gone CROSS JOIN (SELECT {now} AS moment) AS clock
+  FROM held CROSS JOIN (SELECT {now} AS moment) AS clock
 )
-SELECT job_id FROM ended WHERE (SELECT count(*) FROM gone) < :count AND job_id <> ALL (ARRAY(SELECT job_id FROM gone))
+SELECT job_id FROM ended WHERE (SELECT count(*) FROM held) < :count AND job_id <> ALL (ARRAY(SELECT job_id FROM held))
 
 -- name: release
 -- Give claims back, untouched: the same attempt, at the right end of their lanes.
