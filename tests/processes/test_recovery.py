@@ -16,6 +16,7 @@ import pytest
 from queued.domain.jobs import ClaimedJob, NewJob
 from queued.domain.lanes import Mark
 from queued.domain.settings import Settings
+from queued.processes import slots
 from queued.processes.identity import hostname, identity
 from queued.processes.recovery import recover, remove
 from queued.processes.slots import process_start_time
@@ -34,7 +35,7 @@ def runner() -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
-def worker(store: Store, slots: list[str], **changes: Any) -> tuple[Row, list[ClaimedJob]]:
+def worker(store: Store, paths: list[str], **changes: Any) -> tuple[Row, list[ClaimedJob]]:
     """A registered worker that has claimed three jobs."""
     store.enqueue([NewJob(f"test.job{number}") for number in range(3)])
     with store.transaction() as session:
@@ -46,7 +47,7 @@ def worker(store: Store, slots: list[str], **changes: Any) -> tuple[Row, list[Cl
             pid=os.getpid(),
             hostname=hostname(),
             identity={**identity(), **changes},
-            metadata={"slots": slots},
+            metadata={"slots": paths},
         )
         marks = [Mark(lane, 0, 0) for lane in ready.lanes(session)]
         jobs, _ = ready.claim(session, marks, 3, process_id, process_id << 32)
@@ -97,6 +98,22 @@ def test_an_end_that_nobody_heard_of_is_stored_and_the_job_not_run_again(
     assert (recovered.crashed, recovered.released) == ([], [jobs[1].id, jobs[2].id])
     with store.reading() as session:
         assert session.all("insights.state", id=jobs[0].id)[0]["state"] == "finished"
+
+
+def test_an_end_that_stands_in_two_files_is_stored_once_and_keeps_no_other_from_it(
+    store: Store, tmp_path: Path, runner: subprocess.Popen[bytes]
+) -> None:
+    path, untold = tmp_path / "w.slots", tmp_path / "w-untold.slots"
+    row, jobs = worker(store, [str(path), str(untold)])
+    now = time.monotonic()
+    ends = [slots.plain_end(job.id, job.lease, now - 1.0, now) for job in jobs[:2]]
+    slot_file(path, runner).note(json.dumps(ends[0]).encode())
+    slots.write(str(untold), [], ends)
+    recovered = recover(store, row, "it was killed", crash_limit=3)
+    assert (recovered.crashed, recovered.released) == ([], [jobs[2].id])
+    with store.reading() as session:
+        states = [session.all("insights.state", id=job.id)[0]["state"] for job in jobs]
+    assert states == ["finished", "finished", "ready"]
 
 
 def test_a_stale_lease_in_a_slot_file_blames_nobody(

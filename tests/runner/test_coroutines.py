@@ -76,3 +76,20 @@ def test_without_a_small_descriptor_the_loop_is_asyncios_own(monkeypatch: pytest
     assert not isinstance(loop._selector, FineSelector)  # type: ignore[attr-defined]
     assert loop.run_until_complete(asyncio.sleep(0, "works")) == "works"
     loop.close()
+
+
+def test_a_loop_of_asyncios_kind_that_the_applications_policy_made_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    handled: list[dict[str, object]] = []
+
+    class Policy(asyncio.DefaultEventLoopPolicy):
+        def new_event_loop(self) -> asyncio.AbstractEventLoop:
+            loop = super().new_event_loop()
+            loop.set_exception_handler(lambda loop, context: handled.append(context))
+            return loop
+
+    monkeypatch.setattr(asyncio, "get_event_loop_policy", Policy)
+    monkeypatch.setattr(asyncio, "new_event_loop", lambda: Policy().new_event_loop())
+    loop = new_loop()
+    loop.call_exception_handler({"message": "oh"})
+    loop.close()
+    assert handled == [{"message": "oh"}]

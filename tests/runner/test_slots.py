@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -148,3 +149,33 @@ def test_a_missing_file_is_none(tmp_path: Path) -> None:
 def test_the_start_time_of_a_process_is_its_own() -> None:
     assert slots.process_start_time(os.getpid()) == slots.process_start_time(os.getpid())
     assert slots.process_start_time(2**22 + 1) is None
+
+
+def test_a_file_that_is_written_all_the_time_can_always_be_read(tmp_path: Path) -> None:
+    path = str(tmp_path / "slots")
+    made = Slots(path, 1, os.getpid(), 1)
+    over = threading.Event()
+
+    def work() -> None:
+        number = 0
+        while not over.is_set():
+            number += 1
+            made.begin(0, number, number, 1.0)
+            made.end_plainly(0, number, number, 1.0, 2.0)
+            made.ends_sent(made.take_ends()[1])
+
+    writer = threading.Thread(target=work)
+    writer.start()
+    try:
+        assert all(slots.read(path) is not None for _ in range(500))
+    finally:
+        over.set()
+        writer.join()
+
+
+def test_what_makes_no_sense_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Slots(str(tmp_path / "slots"), 1, 7, 8)
+    whole = slots._read(str(tmp_path / "slots"))
+    answers = iter([None, whole])
+    monkeypatch.setattr(slots, "_read", lambda path: next(answers))
+    assert slots.read("slots") == whole

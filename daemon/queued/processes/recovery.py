@@ -41,7 +41,8 @@ def recover(store: Store, process: Row, reason: str, crash_limit: int, *, blame:
     paths = slot_files(process) if is_local(process["identity"]) else []
     end_runners(paths)
     files = read(paths)
-    outcomes = [outcome_of(frame) for file in files for frame in file.outcomes]
+    # What a worker could not tell may stand in its runner's file as well: told twice, the database would take none of it.
+    outcomes = list({(o.job_id, o.lease): o for o in (outcome_of(f) for file in files for f in file.outcomes)}.values())
     running = running_jobs(files) if blame else {}
     try:
         recovered = _settle(store, process, outcomes, running, reason, crash_limit)

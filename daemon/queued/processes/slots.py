@@ -28,6 +28,10 @@ class Slot:
     started: float
 
 
+#: How often a file is read that makes no sense.
+TRIES = 3
+
+
 @dataclass(frozen=True, slots=True)
 class SlotFile:
     """What a slot file says.
@@ -53,7 +57,14 @@ class SlotFile:
 
 
 def read(path: str) -> SlotFile | None:
-    """The file's content; None when it is missing or is not a slot file."""
+    """The file's content; None when it is missing or is not a slot file.
+
+    A live runner may empty its journal and begin it anew while the file is read, so what makes no sense is read again.
+    """
+    return next((found for _ in range(TRIES) if (found := _read(path)) is not None), None)
+
+
+def _read(path: str) -> SlotFile | None:
     try:
         with open(path, "rb") as file:
             data = file.read()

@@ -157,14 +157,14 @@ class Channel:
     def _transmit(self, last: bytes = b"") -> None:
         parts = [self._rest]
         self._rest = b""
-        # Lines first: what a job printed is read before the word that it has ended.
+        self._oldest = 0.0  # before the look at what waits: what comes from now on counts anew
+        # Lines are sent first, and looked for last: what a job printed is read before the word that it has ended.
+        ends, places = self._slots.take_ends()
         while not self._backlog.empty():
             parts.append(self._backlog.get_nowait())
         if self._dropped:
             parts.append(wire.encode(_loss(self._dropped)))
             self._dropped = 0
-        self._oldest = 0.0  # before the look at what waits: what comes from now on counts anew
-        ends, places = self._slots.take_ends()
         if ends:
             parts.append(wire.ends(ends))
         if self._outcomes:

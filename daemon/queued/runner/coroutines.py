@@ -6,6 +6,7 @@ import asyncio
 import select
 import selectors
 import sys
+import warnings
 from collections.abc import Coroutine, Generator
 from contextvars import Context
 from typing import Any
@@ -35,7 +36,7 @@ class FineSelector(selectors.EpollSelector):
 def new_loop() -> asyncio.AbstractEventLoop:
     """An event loop for many jobs: the application's kind where it has chosen one, else asyncio's with fine time-outs."""
     loop = asyncio.new_event_loop()
-    if type(loop) is not asyncio.SelectorEventLoop:
+    if type(loop) is not asyncio.SelectorEventLoop or _has_own_policy():
         return loop
     selector = FineSelector()
     if selector.fileno() >= _FD_SETSIZE:
@@ -43,6 +44,13 @@ def new_loop() -> asyncio.AbstractEventLoop:
         return loop
     loop.close()
     return asyncio.SelectorEventLoop(selector)
+
+
+def _has_own_policy() -> bool:
+    """Whether the application says how its loops are made: it may give asyncio's kind a handler, or a factory."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of policies altogether, from Python 3.14
+        return type(asyncio.get_event_loop_policy()) is not asyncio.DefaultEventLoopPolicy
 
 
 class Interruptible:

@@ -8,10 +8,11 @@ outcomes that are not sent yet:
     ring     ends written so far u64, ends sent so far u64, then the ends: wire.END, number n at place n modulo the ring's size
     journal  length u64, then that many bytes: the other outcomes as JSON objects, joined by commas
 
-All little-endian. The file is mapped, so a write is a copy in memory, and the kernel keeps it when the process is killed.
-`job_id` is written last and cleared first, the count of a ring and the length of the journal are written after what they
-count: a reader never sees half an entry. Rings and journal are what makes it safe to send outcomes in batches: a job that
-ended is known to have ended, even when its neighbour kills the process before the batch has gone out.
+In the byte order of the host. The file is mapped, so a write is a copy in memory, and the kernel keeps it when the process is
+killed. `job_id` is written last and cleared first, the count of a ring and the length of the journal are written after what they
+count, and each of these words in one step (`pack_into` writes zeros first): a reader never sees half an entry. Rings and journal
+are what makes it safe to send outcomes in batches: a job that ended is known to have ended, even when its neighbour kills the
+process before the batch has gone out.
 
 Nearly all jobs end plainly, and those need no lock: a ring is written by the one attempt that has its slot. Threads of short
 jobs that take turns at a lock would sleep and wake each other for each job, at five times the price of the job.
@@ -27,11 +28,11 @@ from .wire import END
 
 MAGIC = b"QSLT"
 VERSION = 2
-HEADER = struct.Struct("<4sIQQQQ")
-SLOT = struct.Struct("<QQd")
-RING = struct.Struct("<QQ")
-WORD = struct.Struct("<Q")
-_LEASE_AND_START = struct.Struct("<Qd")
+HEADER = struct.Struct("=4sIQQQQ")
+SLOT = struct.Struct("=QQd")
+RING = struct.Struct("=QQ")
+WORD = struct.Struct("=Q")
+_LEASE_AND_START = struct.Struct("=Qd")
 
 #: Bytes of outcomes that can wait. When they do not fit they are sent instead.
 JOURNAL = 64 * 1024
@@ -67,6 +68,8 @@ class Slots:
             while zeros:
                 zeros = zeros[os.write(descriptor, zeros) :]
             self._map = mmap.mmap(descriptor, size)
+            #: The same as words of eight bytes; all that stand alone lie at multiples of it.
+            self._words = memoryview(self._map).cast("Q")
         finally:
             os.close(descriptor)
         # Whoever opens `path` finds a whole file: the last runner's, or this one's.
@@ -76,11 +79,11 @@ class Slots:
         """Say that the job runs in slot `index`, before its first step."""
         offset = HEADER.size + SLOT.size * index
         _LEASE_AND_START.pack_into(self._map, offset + 8, lease, started)
-        WORD.pack_into(self._map, offset, job_id)
+        self._words[offset // WORD.size] = job_id
 
     def end(self, index: int) -> None:
         """Free the slot. The outcome must be sent or in the journal by now."""
-        WORD.pack_into(self._map, HEADER.size + SLOT.size * index, 0)
+        self._words[(HEADER.size + SLOT.size * index) // WORD.size] = 0
 
     def end_plainly(self, index: int, job_id: int, lease: int, started: float, ended: float) -> int:
         """The job in the slot is done, and the slot is free. Returns how many more ends its ring can take; the last place is for
@@ -89,9 +92,10 @@ class Slots:
         ring = self._rings + self._ring_size * index
         place = ring + RING.size + END.size * (written % self._ends)
         END.pack_into(self._map, place, job_id, lease, started, ended)
-        self._written[index] = written = written + 1
-        WORD.pack_into(self._map, ring, written)
-        WORD.pack_into(self._map, HEADER.size + SLOT.size * index, 0)
+        written += 1
+        self._words[ring // WORD.size] = written
+        self._written[index] = written  # after the file's: whoever sends by this must not be ahead of that
+        self._words[(HEADER.size + SLOT.size * index) // WORD.size] = 0
         self._unsent.add(index)
         return self._ends - (written - self._sent[index])
 
@@ -116,8 +120,8 @@ class Slots:
     def ends_sent(self, places: list[tuple[int, int]]) -> None:
         """What `take_ends` returned has been sent, and its room is free."""
         for index, written in places:
+            self._words[(self._rings + self._ring_size * index) // WORD.size + 1] = written
             self._sent[index] = written
-            WORD.pack_into(self._map, self._rings + self._ring_size * index + WORD.size, written)
 
     def note(self, outcome: bytes) -> bool:
         """Keep an outcome that is to be sent soon; False when there is no room for it."""
@@ -127,7 +131,7 @@ class Slots:
             return False
         start = self._journal + WORD.size
         self._map[start + self._used : start + used] = separator + outcome
-        WORD.pack_into(self._map, self._journal, used)
+        self._words[self._journal // WORD.size] = used
         self._used = used
         return True
 
@@ -135,7 +139,7 @@ class Slots:
         """The outcomes that were noted have been sent."""
         if self._used:
             self._used = 0
-            WORD.pack_into(self._map, self._journal, 0)
+            self._words[self._journal // WORD.size] = 0
 
 
 def process_start_time(pid: int) -> int | None:

@@ -20,7 +20,7 @@ LIMIT = 64 * 1024 * 1024
 _LENGTH = struct.Struct(">I")
 
 #: A job that is done, with nothing more to say: its id, its lease, and the CLOCK_MONOTONIC seconds of its start and its end.
-END = struct.Struct("<QQdd")
+END = struct.Struct("=QQdd")
 #: The first byte of a frame of such ends, which no JSON begins with.
 _ENDS = b"\0"
 
