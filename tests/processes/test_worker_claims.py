@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from fixtures.supervised import make_settings
-from queued.domain.errors import DatabaseMisconfigured
+from queued.domain.errors import DatabaseMisconfigured, DatabaseUnavailable
 from queued.domain.jobs import Arrival, ClaimedJob, Failure, NewJob
 from queued.domain.settings import AppSettings, DispatcherSettings, Settings, WorkerSettings
 from queued.domain.unique import Unique
@@ -123,7 +123,7 @@ def test_jobs_that_were_claimed_are_handed_out_although_the_ends_before_them_can
     [second] = store.enqueue([NewJob("a")])
     handed_out: list[int] = []
     monkeypatch.setattr(worker, "_main", SimpleNamespace(idle=True, deliveries={}, close=lambda: None))
-    monkeypatch.setattr(worker, "_hand_out", lambda found, now: handed_out.extend(job.id for job in found))
+    monkeypatch.setattr(worker, "_hand_out", lambda found: handed_out.extend(job.id for job in found))
     worker._pace.observe(0.001)
     worker._outbox.add(Ended(first, "done", time.monotonic()))
     table = "queued_finished" if store.dialect == "sqlite" else "queued.finished"
@@ -135,6 +135,22 @@ def test_jobs_that_were_claimed_are_handed_out_although_the_ends_before_them_can
     rename(store, away, table.removeprefix("queued."))
     worker._tell_and_claim(time.monotonic())
     assert (state(store, first.id), state(store, second), handed_out) == ("finished", "running", [second])
+
+
+def test_what_has_ended_is_stored_although_no_claim_succeeds(
+    worker: Worker, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [first] = claimed_jobs(worker, store, 1)
+
+    def refuse(now: float) -> list[ClaimedJob]:
+        raise DatabaseUnavailable("somebody holds the table")
+
+    monkeypatch.setattr(worker, "_main", SimpleNamespace(idle=True, deliveries={}, close=lambda: None))
+    monkeypatch.setattr(worker, "_claim", refuse)
+    worker._outbox.add(Ended(first, "done", time.monotonic()))
+    with pytest.raises(DatabaseUnavailable):
+        worker._tell_and_claim(time.monotonic())
+    assert state(store, first.id) == "finished"
 
 
 def rename(store: Store, table: str, name: str) -> None:

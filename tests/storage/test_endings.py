@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
+import psycopg
 import pytest
 
+from queued.domain.errors import DatabaseError
 from queued.domain.jobs import ClaimedJob, Failure, NewJob, Outcome, OutcomeKind
-from queued.storage import claimed, processes
-from queued.storage.store import Store
+from queued.storage import claimed, processes, ties
+from queued.storage.store import Store, open_store
 from storage.conftest import Claimer, job
 
 HERE = claimed.Worker("here", "worker-1")
@@ -95,6 +100,63 @@ def test_of_many_plain_ends_the_stale_ones_alone_are_named_and_untouched(store: 
     with store.statement() as session:
         assert claimed.finish_plain(session, ends[3:]) == {found[3].id}
     assert whereabouts(store, found[4].id) == ["finished"]
+
+
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_an_end_that_waits_for_a_cancellation_of_the_same_job_leaves_no_claim(
+    store: Store, claimer: Claimer, database_url: str, plain: bool
+) -> None:
+    found = one_claimed(store, claimer)
+    other = psycopg.connect(database_url)
+    other.execute("UPDATE queued.claimed SET cancel_at = now()")
+    stale: list[Any] = []
+
+    def end() -> None:
+        own = open_store(database_url)
+        with own.statement() as session:
+            if plain:
+                stale.extend(claimed.finish_plain(session, [(found.id, found.lease, "finished", 0.5, 0.25)]))
+            else:
+                report = claimed.Report()
+                claimed._end(session, [Outcome(found.id, found.lease, "done")], HERE, report, ties.Moves())
+                stale.extend(report.stale)
+        own.close()
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    with psycopg.connect(database_url, autocommit=True) as look:
+        while not look.execute(waiting).fetchone()[0]:  # type: ignore[index]
+            assert thread.is_alive()
+            time.sleep(0.01)
+    other.commit()
+    thread.join()
+    other.close()
+    assert (stale, whereabouts(store, found.id)) == ([], ["finished"])
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_after_a_commit_that_failed_while_something_else_was_done_the_store_works(
+    store: Store, claimer: Claimer, database_url: str
+) -> None:
+    found = one_claimed(store, claimer)
+    with psycopg.connect(database_url, autocommit=True) as other:
+        other.execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION $$no$$; END'"
+        )
+        other.execute(
+            "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON queued.finished DEFERRABLE INITIALLY DEFERRED "
+            "FOR EACH ROW EXECUTE FUNCTION refuse()"
+        )
+        ends = [(found.id, found.lease, "finished", 0.5, 0.25)]
+        with pytest.raises(DatabaseError), store.statement(meanwhile=lambda: None) as session:
+            claimed.finish_plain(session, ends)
+        assert whereabouts(store, found.id) == ["claimed"]
+        other.execute("DROP TRIGGER refuse ON queued.finished")
+    with store.statement(meanwhile=lambda: None) as session:
+        assert claimed.finish_plain(session, ends) == set()
+    assert whereabouts(store, found.id) == ["finished"]
 
 
 def test_something_else_can_be_done_while_the_server_stores_ends(store: Store, claimer: Claimer) -> None:

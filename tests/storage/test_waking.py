@@ -96,6 +96,13 @@ def test_an_enqueue_after_a_rollback_is_stored_and_told(store: Store, open_anoth
     assert [text.split()[-1] for _, text in hear(bell)] == ["q2"]
 
 
+def test_who_has_just_rung_hears_the_next_one(store: Store, open_another: Callable[[], Store]) -> None:
+    bell = connected(store, "ready")
+    store.ring([Arrival("", 0, 0)])
+    open_another().enqueue([NewJob("app.work", queue="mail")])
+    assert [text.split()[-1] for _, text in hear(bell)] == ["mail"]
+
+
 def test_a_listener_hears_only_its_channels(store: Store, open_another: Callable[[], Store]) -> None:
     dispatcher, worker = connected(open_another(), "scheduled"), connected(open_another(), "ready", "control")
     store.enqueue([NewJob("app.later", wait=60)])

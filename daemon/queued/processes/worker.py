@@ -429,12 +429,19 @@ class Worker(Role):
             self._compare_at = now + DOUBT_EVERY
         rest = self._outbox.rest(now)
         due = rest is not None and (rest <= 0 or all(station.idle for station in self._stations()))
-        found = self._claim(now) if self._hungry and self._main is not None else []
+        try:
+            found = self._claim(now) if self._hungry and self._main is not None else []
+        except AWAY:
+            if due:  # what has ended must not wait for claims to succeed
+                self._outbox.flush()
+            raise
         if due:
-            self._outbox.flush(meanwhile=(lambda: self._hand_out(found, now)) if found else None)
+            self._outbox.flush(meanwhile=(lambda: self._hand_out(found)) if found else None)
             self._open_failures = 0
         elif found:
-            self._hand_out(found, now)
+            self._hand_out(found)
+        if found:
+            self._open_stations(now)
         if self._unnoted:
             self._note(self._unnoted)
             self._unnoted = set()
@@ -519,7 +526,8 @@ class Worker(Role):
         count, admitted = len(taken), self._admit(taken, now)
         if count < limit and not searched and self._lanes.search_due(now):
             # Handed out at once: a search that fails must not cost jobs that are ours already.
-            self._hand_out(admitted, now)
+            self._hand_out(admitted)
+            self._open_stations(now)
             self._search(now)
             taken = self._take_ready(limit - count)
             count, admitted = count + len(taken), self._admit(taken, now)
@@ -528,12 +536,12 @@ class Worker(Role):
             self._idle_rest = self.worker.polling_interval
         return admitted
 
-    def _hand_out(self, found: list[ClaimedJob], now: float) -> None:
+    def _hand_out(self, found: list[ClaimedJob]) -> None:
         """Give claimed jobs to the runner, and those whose process crashed before a place in the queue to run alone."""
         assert self._main is not None
+        now = time.monotonic()
         self._waiting_alone.extend((job, now) for job in found if job.counters.get(CRASH_POLICY))
-        self._deliver(self._main, [job for job in found if not job.counters.get(CRASH_POLICY)], time.monotonic())
-        self._open_stations(now)
+        self._deliver(self._main, [job for job in found if not job.counters.get(CRASH_POLICY)], now)
 
     def _admit(self, found: list[ClaimedJob], now: float) -> list[ClaimedJob]:
         """The jobs that may start: not those whose time is over. Jobs that are unique until they start free their keys."""

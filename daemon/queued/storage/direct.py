@@ -36,7 +36,9 @@ class Direct:
 
         self._connection = connection
         self._libpq = connection.pgconn
-        self._encoding = connection.info.encoding
+        # A server that stores bytes as they come (SQL_ASCII) gets what psycopg's own dumpers give it.
+        encoding = connection.info.encoding
+        self._encoding = "utf-8" if encoding == "ascii" else encoding
         self._generators = generators
         self._pg = psycopg
         self._idle = psycopg.pq.TransactionStatus.IDLE
@@ -75,9 +77,15 @@ class Direct:
         ]
 
     def tell(self, text: str, params: Mapping[str, Sequence[str]]) -> None:
-        """Run a statement with lists of texts, and do not wait for its answer: `settle` takes that in, whatever it is."""
+        """Run a statement with lists of texts, and do not wait for its answer: `settle` takes that in, whatever it is.
+
+        Raises psycopg's errors, and DatabaseError for a text that cannot be encoded.
+        """
         text, order = _numbered(text)
-        values = [_array(params[place]).encode(self._encoding) for place in order]
+        try:
+            values = [_array(params[place]).encode(self._encoding) for place in order]
+        except UnicodeError as error:
+            raise DatabaseError(f"PostgreSQL cannot carry a message: {error}") from error
         # Not prepared: where that statement has gone, nobody would be told, and nobody know.
         self._libpq.send_query_params(text.encode(self._encoding), values)
         if self._libpq.flush() == 0:

@@ -89,8 +89,8 @@ def connections(patience: float | None) -> type[psycopg.Connection[Any]]:
     """A kind of connection that takes in what `Direct` has not waited for before anything else is done with it.
 
     With `patience` it gives up on a server which does not answer a statement for so many seconds. Neither the server's own limits
-    nor keepalives help where the host answers for a server that stands still. psycopg 3.1 cannot be told to give up; with it such
-    a wait goes on.
+    nor keepalives help where the host answers for a server that stands still. psycopg 3.1 cannot be told to give up (its
+    `timeout` is what later ones call `interval`); with it such a wait goes on.
     """
     pg = driver()
 
@@ -102,7 +102,7 @@ def connections(patience: float | None) -> type[psycopg.Connection[Any]]:
                 self.direct.settle()
             return super().wait(gen, *args, **kwargs)
 
-    if patience is None or "timeout" not in inspect.signature(pg.Connection.wait).parameters:
+    if patience is None or not {"interval", "timeout"} <= set(inspect.signature(pg.Connection.wait).parameters):
         return Settling
     seconds = patience
 
@@ -230,9 +230,16 @@ class OverlappingSession(PostgresqlSession):
 
     def tuples(self, name: str, /, **params: Any) -> list[tuple[Any, ...]]:
         # What is sent is executed as it arrives; the end of the block commits, waits for the disk, and takes in the answer.
-        with self._cursor.connection.pipeline():
-            cursor = self._tuples(name, params)
-            self._meanwhile()
+        connection = self._cursor.connection
+        try:
+            with connection.pipeline():
+                cursor = self._tuples(name, params)
+                self._meanwhile()
+        except BaseException:
+            # psycopg 3.3 cannot leave a pipeline whose commit failed, and whatever follows would find it there.
+            if connection.pgconn.pipeline_status != driver().pq.PipelineStatus.OFF:
+                connection.close()
+            raise
         return cursor.fetchall()
 
 
@@ -398,6 +405,9 @@ class Postgresql:
         try:
             yield
         except psycopg.Error as error:
+            if self._connection is not None and self._connection.closed and not error.sqlstate:
+                # In a pipeline psycopg 3.1 has another class for it.
+                raise DatabaseUnavailable(f"the connection to PostgreSQL was lost: {one_line(error)}") from error
             translate(error, psycopg)
 
     def script(self, text: str) -> None:
@@ -468,7 +478,8 @@ class Postgresql:
         with self._guard():
             connection = self.connection()
             channels, texts = notification(self._settings.schema, messages)
-            if self._direct is not None and self._direct.alone:
+            # Not on a connection that listens: libpq shows no message behind an answer that has not been taken in.
+            if self._direct is not None and self._direct.alone and not self._channels:
                 self._direct.tell(TELL, {"channels": channels, "texts": texts})
             else:
                 connection.execute(TELL, {"channels": channels, "texts": texts})

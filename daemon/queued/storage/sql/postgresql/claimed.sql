@@ -2,18 +2,20 @@
 -- End attempts well. Only claims whose lease still holds are touched; they alone are returned.
 -- Each is looked for by its key, behind a fence: a join was planned as a walk over all of `claimed` once a vacuum had found
 -- nothing alive in it, and with two million dead rows kept visible by an old transaction an end then took 290 µs instead of 7.
+-- Deleted by the key too and not by their place: one whose cancellation was asked for since the statement began has a new place,
+-- which this statement's own look at the table does not show.
 WITH ended AS (
   SELECT job_id, lease, state, duration, ended_ago
   FROM unnest(:ids::bigint[], :leases::bigint[], :states::text[], :durations::float8[], :ended_agos::float8[])
        AS e(job_id, lease, state, duration, ended_ago)
 ), held AS MATERIALIZED (
-  SELECT c.place, c.job_id, c.attempt, c.process_id, c.ties, e.state, e.duration, e.ended_ago
+  SELECT c.job_id, c.attempt, c.process_id, c.ties, e.state, e.duration, e.ended_ago
   FROM ended AS e CROSS JOIN LATERAL (
-    SELECT ctid AS place, job_id, attempt, process_id, ties FROM queued.claimed
+    SELECT job_id, attempt, process_id, ties FROM queued.claimed
     WHERE job_id = e.job_id AND lease = e.lease LIMIT 1 FOR UPDATE
   ) AS c
 ), gone AS (
-  DELETE FROM queued.claimed WHERE ctid = ANY (ARRAY(SELECT place FROM held))
+  DELETE FROM queued.claimed WHERE job_id = ANY (ARRAY(SELECT job_id FROM held))
 ), put AS (
   INSERT INTO queued.finished (job_id, state, attempt, process_id, started_at, finished_at)
   SELECT job_id, state, attempt, process_id,
@@ -29,13 +31,13 @@ WITH ended AS (
   FROM unnest(:ids::bigint[], :leases::bigint[], :states::text[], :durations::float8[], :ended_agos::float8[])
        AS e(job_id, lease, state, duration, ended_ago)
 ), held AS MATERIALIZED (
-  SELECT c.place, c.job_id, c.attempt, c.process_id, e.state, e.duration, e.ended_ago
+  SELECT c.job_id, c.attempt, c.process_id, e.state, e.duration, e.ended_ago
   FROM ended AS e CROSS JOIN LATERAL (
-    SELECT ctid AS place, job_id, attempt, process_id FROM queued.claimed
+    SELECT job_id, attempt, process_id FROM queued.claimed
     WHERE job_id = e.job_id AND lease = e.lease LIMIT 1 FOR UPDATE
   ) AS c
 ), gone AS (
-  DELETE FROM queued.claimed WHERE ctid = ANY (ARRAY(SELECT place FROM held))
+  DELETE FROM queued.claimed WHERE job_id = ANY (ARRAY(SELECT job_id FROM held))
 ), put AS (
   INSERT INTO queued.finished (job_id, state, attempt, process_id, started_at, finished_at)
   SELECT job_id, state, attempt, process_id,
