@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections import Counter
 from typing import Any
 
 from queued.cli import exits
@@ -132,7 +133,7 @@ def prune(arguments: argparse.Namespace) -> int:
     from queued.storage.audit import Record
 
     periods = load(arguments.config, environment=arguments.env).settings.retention
-    deleted: dict[str, int] = {}
+    deleted: Counter[str] = Counter()
     record = Record(operator(), "db prune", "by retention")
     bar = Bar("prune", None)
     with target(arguments) as database:
@@ -140,8 +141,7 @@ def prune(arguments: argparse.Namespace) -> int:
         while more:
             found = retention.prune(database.store, periods, place, batches=1, also=record.note)
             more = found.more
-            for state, count in found.deleted.items():
-                deleted[state] = deleted.get(state, 0) + count
+            deleted.update(found.deleted)
             bar.reach(sum(deleted.values()))
     bar.clear()
     if arguments.json:

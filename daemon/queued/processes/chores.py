@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -100,13 +101,12 @@ class Chores:
 
     def clear_finished_jobs(self, store: Store) -> str:
         """Delete jobs whose time is over, by `retention`."""
-        deleted: dict[str, int] = {}
+        deleted: Counter[str] = Counter()
         place, more = retention.Place(), True
         while more and not self._stopping.is_set():
             found = retention.prune(store, self._settings.retention, place)
             more = found.more
-            for state, count in found.deleted.items():
-                deleted[state] = deleted.get(state, 0) + count
+            deleted.update(found.deleted)
         return "deleted " + (", ".join(f"{count} {state}" for state, count in deleted.items()) or "nothing")
 
     def heartbeat(self, store: Store, message: str = "alive") -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -43,7 +44,7 @@ class Dispatcher(Role):
         self._place = retention.Place()
         self._looks = upkeep.Looks(settings.retention.batch_size)
         #: What was deleted for age since that was last told.
-        self._deleted: dict[str, int] = {}
+        self._deleted: Counter[str] = Counter()
 
     def metadata(self) -> Mapping[str, Any]:
         return {"polling_interval": self.dispatcher.polling_interval, "batch_size": self.dispatcher.batch_size}
@@ -110,8 +111,7 @@ class Dispatcher(Role):
             return
         self._prune_at = began + upkeep.EVERY  # should it fail: due jobs shall go on meanwhile
         pruned = retention.prune(self.store, self.settings.retention, self._place, ROUND, between=self.tend)
-        for name, count in pruned.deleted.items():
-            self._deleted[name] = self._deleted.get(name, 0) + count
+        self._deleted.update(pruned.deleted)
         now = time.monotonic()
         rest = self._looks.rest(pruned.count, pruned.more, now - began)
         self._prune_at = now + rest * random.uniform(0.8, 1.2)
@@ -121,8 +121,8 @@ class Dispatcher(Role):
     def _tell(self) -> None:
         """Say what was deleted for age: once a minute while that goes on all the time."""
         if self._deleted:
-            emit("retention", process=self.name, deleted=self._deleted)
-            self._deleted = {}
+            emit("retention", process=self.name, deleted=dict(self._deleted))
+            self._deleted.clear()
 
     def _sweep_ties(self) -> None:
         """The safety net of limits; then forget the keys that nobody uses and those whose period is over, and expired jobs."""

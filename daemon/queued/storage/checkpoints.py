@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from queued.domain.jobs import Checkpoint
-from queued.storage.session import Session
+from queued.storage.session import Session, listed
 
 
 def save(session: Session, checkpoints: Sequence[Checkpoint]) -> set[int]:
@@ -15,16 +15,6 @@ def save(session: Session, checkpoints: Sequence[Checkpoint]) -> set[int]:
     """
     if not checkpoints:
         return set()
-    if session.dialect == "sqlite":
-        rows = [(c.job_id, c.lease, c.steps, c.done, c.total, c.message) for c in checkpoints]
-        return {row["job_id"] for row in session.all("checkpoints.save", rows=rows)}
-    saved = session.all(
-        "checkpoints.save",
-        ids=[c.job_id for c in checkpoints],
-        leases=[c.lease for c in checkpoints],
-        steps=[c.steps for c in checkpoints],
-        dones=[c.done for c in checkpoints],
-        totals=[c.total for c in checkpoints],
-        messages=[c.message for c in checkpoints],
-    )
-    return {row["job_id"] for row in saved}
+    rows = [(c.job_id, c.lease, c.steps, c.done, c.total, c.message) for c in checkpoints]
+    given = listed(session.dialect, rows, "ids", "leases", "steps", "dones", "totals", "messages")
+    return {row["job_id"] for row in session.all("checkpoints.save", **given)}

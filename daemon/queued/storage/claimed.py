@@ -174,10 +174,7 @@ def _release(
 ) -> set[int]:
     if not claims:
         return set()
-    if session.dialect == "sqlite":
-        rows = session.all("claimed.release", rows=list(claims))
-    else:
-        rows = session.all("claimed.release", ids=[job for job, _ in claims], leases=[lease for _, lease in claims])
+    rows = session.all("claimed.release", **listed(session.dialect, claims, "ids", "leases"))
     arrivals += [Arrival(row["queue"], row["priority"], row["seq"]) for row in rows]
     for row in rows:
         ties.waits_again(moves, row["job_id"], row["ties"])

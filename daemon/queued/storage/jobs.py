@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from queued.domain.batches import NewBatch
-from queued.domain.jobs import BATCHED, SHELL, Arrival, Entrant, NewJob, Note, Stored
+from queued.domain.jobs import BATCHED, Arrival, Entrant, NewJob, Note, Stored
 from queued.storage import batches, limits, ties, unique
 from queued.storage.session import Row, Session, listed
 from queued.storage.sql import Dialect
@@ -35,15 +35,7 @@ class Written:
 
 def plain(jobs: Sequence[NewJob]) -> bool:
     """Whether one statement stores all of them."""
-    return all(
-        job.batch is None
-        and not job.limits
-        and job.unique is None
-        and job.expires is None
-        and job.rate is None
-        and job.class_name != SHELL
-        for job in jobs
-    )
+    return not any(job.batch is not None or job.special for job in jobs)
 
 
 def parameters(dialect: Dialect, jobs: Sequence[NewJob]) -> dict[str, Any]:

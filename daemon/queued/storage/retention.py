@@ -35,7 +35,7 @@ class Place:
 class Pruned:
     """What a call has deleted, by state and kind, and whether there may be more that is over its time."""
 
-    deleted: dict[str, int] = field(default_factory=dict)
+    deleted: Counter[str] = field(default_factory=Counter)
     more: bool = False
 
     @property
@@ -68,9 +68,7 @@ def prune(
                 if also is not None:
                     also(session, sum(deleted.values()))
             between()
-            for name, count in deleted.items():
-                if count:
-                    pruned.deleted[name] = pruned.deleted.get(name, 0) + count
+            pruned.deleted.update({name: count for name, count in deleted.items() if count})
             if not more:
                 break
         pruned.more = pruned.more or more
