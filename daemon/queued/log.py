@@ -189,6 +189,10 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
     "migrated": ("info", lambda data: f"Migrated the database: {', '.join(data['migrations'])}"),
     "refused": ("error", "{error}"),
     "database_waiting": ("warning", "Waiting for the database since {seconds:.0f} s: {error}"),
+    "storing_held": (
+        "warning",
+        "Another open transaction has what {what} needs; all else goes on, and this is tried again until it is free: {error}",
+    ),
     "database_lost": ("warning", "The database cannot be reached, trying again: {error}"),
     "database_back": ("info", "The database is back after {seconds:g} s"),
     "registration_lost": (
