@@ -14,12 +14,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from contenders import Amount, Contender, percentile
-from databases import DURABILITY
+from databases import DURABILITY, own_server
 from programs import EAR, Counter, Failed, Program
 
 import processes
-from fixtures.binaries import find_binaries
-from fixtures.postgresql import PostgreSQLServer
 
 #: From this part of the jobs on the database is asked whether all are done; so what asking costs is not in most of a run.
 NEARLY = 0.97
@@ -37,19 +35,10 @@ class Arena:
     def __init__(self, directory: Path) -> None:
         import psycopg
 
-        binaries = find_binaries()
-        if binaries is None:
-            raise SystemExit("bench: no PostgreSQL server here; `make bench-peers` gets one, or set PG_BIN")
         self._directory = directory
         self._numbers = itertools.count(1)
         self._connect = psycopg.connect
-        self.server = PostgreSQLServer(binaries)
-        try:
-            self.server.create()
-            self._admin = psycopg.connect(self.server.socket_url("postgres"), autocommit=True)
-        except BaseException:
-            self.server.destroy()
-            raise
+        self.server, self._admin = own_server()
 
     def empty(self, database: str) -> str:
         """The URL of a database with nothing in it."""

@@ -8,12 +8,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import queued
+from fixtures.binaries import find_binaries
+from fixtures.postgresql import PostgreSQLServer
 from queued.domain.jobs import Arrival
 from queued.storage import queues
 from queued.storage.store import open_store
+
+if TYPE_CHECKING:
+    import psycopg
 
 #: What decides how much a commit costs on PostgreSQL, and what a table of figures must therefore say.
 DURABILITY = ("fsync", "synchronous_commit", "full_page_writes", "wal_sync_method", "shared_buffers", "max_wal_size")
@@ -179,6 +184,24 @@ class Sqlite(Database):
                 path.unlink()
 
 
+def own_server() -> tuple[PostgreSQLServer, psycopg.Connection]:
+    """A PostgreSQL server of the bench's own, to be destroyed by whoever asks, and a connection to its database `postgres`."""
+    import psycopg
+
+    binaries = find_binaries()
+    if binaries is None:
+        raise SystemExit(
+            "bench: no PostgreSQL server here; `make bench` and `make bench-peers` get one, or set PG_BIN (where initdb is)"
+        )
+    server = PostgreSQLServer(binaries)
+    try:
+        server.create()
+        return server, psycopg.connect(server.socket_url("postgres"), autocommit=True)
+    except BaseException:
+        server.destroy()
+        raise
+
+
 class Postgresql(Database):
     """A PostgreSQL server of our own with PostgreSQL's own durability, reached over its Unix socket."""
 
@@ -189,23 +212,9 @@ class Postgresql(Database):
     def __init__(self) -> None:
         import psycopg
 
-        from fixtures.binaries import find_binaries
-        from fixtures.postgresql import PostgreSQLServer
-
-        binaries = find_binaries()
-        if binaries is None:
-            raise SystemExit(
-                "bench: no PostgreSQL server here; `make bench` gets one, or set PG_BIN to the directory of initdb"
-            )
         self._connect = psycopg.connect
-        self._server = PostgreSQLServer(binaries)
+        self._server, self._admin = own_server()
         self._name = ""
-        try:
-            self._server.create()
-            self._admin = self._connect(self._server.socket_url("postgres"), autocommit=True)
-        except BaseException:
-            self._server.destroy()
-            raise
 
     def fresh(self) -> str:
         if self._connection is not None:
