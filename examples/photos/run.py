@@ -150,7 +150,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def run(chosen: argparse.Namespace, daemon: Daemon) -> int:
     """Do it all; the caller stops the daemon."""
-    pictures = chosen.pictures.resolve()
+    pictures = chosen.pictures.expanduser().resolve()  # not every shell does so behind `PHOTOS=`
     name = re.sub(r"[^\w.-]+", "-", "-".join(pictures.parts[-2:])).strip("-.") or "pictures"
     folder = Folder(daemon, pictures, chosen.data.resolve() / "site" / name)
     if not pictures.is_dir():
@@ -160,6 +160,8 @@ def run(chosen: argparse.Namespace, daemon: Daemon) -> int:
         raise ExampleError(f"There are no pictures in {pictures}.")
     folder.site.mkdir(parents=True, exist_ok=True)
 
+    # Before the work: a port that cannot be had is told at once, and the page grows while the pictures are made.
+    server = None if chosen.once else serve(folder, chosen.port)
     started = time.monotonic()
     daemon.start()
     print(f"The daemon runs, and {len(found)} pictures of {pictures} wait for it.")
@@ -171,7 +173,7 @@ def run(chosen: argparse.Namespace, daemon: Daemon) -> int:
     explain(folder)
     if chosen.once:
         return 1 if failed else 0
-    with serve(folder, chosen.port) as server:
+    if server is not None:
         print(
             f"\nThe page: http://127.0.0.1:{server.server_address[1]}/\nNew pictures in the folder are taken up. Ctrl-C stops."
         )

@@ -69,8 +69,9 @@ def _sentence(name: str, problem: Exception | None) -> str:
     hint = f" Near names: {', '.join(near)}." if near else " No job is known at all." if not _jobs else ""
     why = f" Its module fails to import: {type(problem).__name__}: {problem}." if problem is not None else ""
     return (
-        f"no job is named {name!r} here.{why}{hint} Check that its module is listed under `app: import:` in queue.yml, and "
-        "whether a deploy renamed or removed it; @queued.job(name=...) keeps an old name."
+        f"no job is named {name!r} here.{why}{hint} Check that its module is listed under `app: import:` in queue.yml; whether "
+        "the daemon runs older code than whoever enqueued it (reload it: kill -HUP, or systemctl reload); and "
+        "whether a deploy renamed or removed it: @queued.job(name=...) keeps an old name."
     )
 
 

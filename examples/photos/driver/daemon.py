@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shlex
@@ -44,7 +45,15 @@ class Daemon:
     def start(self) -> None:
         """Start it and wait until its workers are registered."""
         command = [sys.executable, "-m", "queued", "start", "--mode", "async"]
-        with self.log_path.open("wb") as log:
+        with self.log_path.open("ab") as log:
+            try:
+                # The daemon inherits the lock with its log, and has it for as long as it lives.
+                fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ExampleError(
+                    f"The example runs already on {self.log_path.parent}. Stop it first, or take another clone."
+                ) from None
+            log.truncate(0)
             # A session of its own: Ctrl-C reaches this program alone, which then stops the daemon in order.
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment, start_new_session=True
