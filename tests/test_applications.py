@@ -1,8 +1,9 @@
-"""What docs/applications.md shows works as it stands there."""
+"""What docs/applications.md shows works as it stands there, and docs/api.md is what the code says."""
 
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 import sys
 import types
@@ -18,7 +19,8 @@ from fixtures.daemon import DaemonFactory
 from queued import testing
 from queued.client.callbacks import POINTS, everywhere
 
-PAGE = (Path(__file__).resolve().parents[1] / "docs/applications.md").read_text()
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "docs/applications.md").read_text()
 
 SETTINGS = """
 SECRET_KEY = "x"
@@ -114,3 +116,11 @@ def test_a_flask_application_has_its_context_in_its_jobs(monkeypatch: pytest.Mon
         collected.drain()
     assert inside == [True]
     assert not application.entered
+
+
+def test_the_page_of_the_api_is_what_the_docstrings_say_and_leaves_no_name_out() -> None:
+    written = runpy.run_path(str(ROOT / "scripts/write_api_page.py"))
+    told = "PYTHONPATH=daemon python3 scripts/write_api_page.py writes it anew"
+    assert (ROOT / "docs/api.md").read_text() == written["page"](), told
+    named = {name for names in written["SECTIONS"].values() for name in names.split()}
+    assert named == set(queued.__all__) - {"__version__"}
