@@ -53,12 +53,13 @@ class Amount:
     latency: int
     compute: int
     wait: int
+    #: Longer than the ten seconds after which an idle process of PostgreSQL tells what it did before.
     settle: float
     idle: float
 
 
-FULL = Amount(rounds=3, share=1.0, latency=80, compute=700, wait=1_200, settle=5.0, idle=8.0)
-QUICK = Amount(rounds=1, share=0.3, latency=30, compute=300, wait=600, settle=2.0, idle=4.0)
+FULL = Amount(rounds=3, share=1.0, latency=80, compute=700, wait=1_200, settle=12.0, idle=8.0)
+QUICK = Amount(rounds=1, share=0.3, latency=30, compute=300, wait=600, settle=12.0, idle=4.0)
 
 
 @dataclass(frozen=True, slots=True)

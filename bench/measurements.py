@@ -29,8 +29,9 @@ BATCH = 1000
 LOOK = 0.002
 #: Seconds that anything may take.
 PATIENCE = 120.0
-#: Seconds after which an idle worker has reached its longest rest.
-SETTLE = 7.0
+#: Seconds after which an idle worker has reached its longest rest, and an idle process of PostgreSQL, after ten, has told what it
+#: did before.
+SETTLE = 12.0
 
 Values = dict[str, float]
 
