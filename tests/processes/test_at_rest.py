@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
@@ -12,6 +14,7 @@ from typing import Protocol, TypeVar
 import pytest
 
 from fixtures.counting import Counted, counting
+from fixtures.daemon import PACKAGE
 from queued.domain import upkeep
 from queued.domain.settings import AppSettings, DispatcherSettings, SchedulerSettings, Settings, WorkerSettings
 from queued.processes import dispatcher, worker
@@ -29,6 +32,9 @@ WARM = 6
 A_MINUTE = 120
 #: Seconds between two heartbeats, where nobody says how many.
 HEARTBEAT = next(field.default for field in fields(Settings) if field.name == "heartbeat_interval")
+
+#: For a Python that has the package of this checkout.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(PACKAGE), os.environ.get("PYTHONPATH")]))}
 
 AnyRole = TypeVar("AnyRole", bound=Role)
 
@@ -138,3 +144,18 @@ def test_all_actors_together_ask_at_most_two_questions_a_second(quiet: Settings,
     minute = 4 * 60 / HEARTBEAT + sum(60 / rest for rest in looks)
     minute += sum(len(counted.statements) for counted in tidying) * 60 / min(SWEEP_EVERY, upkeep.EVERY, TIDY_EVERY)
     assert minute <= A_MINUTE, f"{minute} a minute; of these {'; '.join(map(str, tidying))}"
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_daemon_on_postgresql_does_not_load_sqlite(store: Store) -> None:
+    program = f"""
+import sys
+from queued.processes.supervisor import Supervisor
+from queued.storage.store import open_store
+
+with open_store({store.settings.url!r}).reading() as session:
+    session.all("queues.paused")
+print("sqlite3" in sys.modules)
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=ENVIRONMENT)
+    assert told.stdout == "False\n"

@@ -17,7 +17,7 @@ from typing import Any
 from queued.domain.errors import DatabaseError, QueuedError
 from queued.domain.settings import Settings
 from queued.processes.identity import hostname
-from queued.storage import backup, heartbeats, recurring, retention
+from queued.storage import heartbeats, recurring, retention
 from queued.storage.store import Store, open_store
 from queued.telemetry import emit
 
@@ -126,12 +126,16 @@ class Chores:
     def backup_database(self, store: Store, directory: str | None = None, keep: int = 7) -> str:
         """Copy the SQLite database while it is in use, and keep the newest copies."""
         self._only_sqlite(store, "back it up with pg_dump or the server's own means")
+        from queued.storage import backup
+
         made = backup.make(store, directory, keep, self._stopping.is_set)
         return f"copied to {made.path} ({made.size} bytes, {made.rows} rows)"
 
     def verify_backup(self, store: Store, directory: str | None = None, max_age: float = 26 * 3600.0) -> str:
         """Restore the newest copy and check it."""
         self._only_sqlite(store, "verify its backups where they are made")
+        from queued.storage import backup
+
         found = backup.verify(store, directory, max_age, self._stopping.is_set)
         return f"{found.path} is whole ({found.size} bytes, {found.rows} rows, {found.age / 3600:.1f} hours old)"
 

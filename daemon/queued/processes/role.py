@@ -9,7 +9,6 @@ away: it backs off and goes on.
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -32,7 +31,7 @@ PATIENCE = 22.0
 
 def new_name(kind: str) -> str:
     """A name no other process has: `worker-` and 12 hex digits."""
-    return f"{kind.lower()}-{secrets.token_hex(6)}"
+    return f"{kind.lower()}-{os.urandom(6).hex()}"
 
 
 class Liveness:

@@ -21,6 +21,7 @@ from queued.storage.sql import Dialect, filled, statements
 
 if TYPE_CHECKING:
     import psycopg
+    from psycopg.adapt import AdaptersMap
 
 R = TypeVar("R")
 
@@ -85,29 +86,34 @@ def driver() -> Any:
 
 
 @cache
-def connections(patience: float | None) -> type[psycopg.Connection[Any]]:
+def connections(impatient: bool) -> type[psycopg.Connection[Any]]:
     """A kind of connection that takes in what `Direct` has not waited for before anything else is done with it.
 
-    With `patience` it gives up on a server which does not answer a statement for so many seconds. Neither the server's own limits
+    An impatient one gives up on a server which does not answer a statement for `patience` seconds. Neither the server's own limits
     nor keepalives help where the host answers for a server that stands still. psycopg 3.1 cannot be told to give up (its
     `timeout` is what later ones call `interval`); with it such a wait goes on.
+
+    One class for all patiences: the supervisor makes it before it forks, and each actor that made its own had 0.4 MiB more.
     """
     pg = driver()
 
     class Settling(pg.Connection):  # type: ignore[misc, name-defined]
         direct: Direct | None = None
+        patience: float | None = None
 
         def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
             if self.direct is not None:
                 self.direct.settle()
             return super().wait(gen, *args, **kwargs)
 
-    if patience is None or not {"interval", "timeout"} <= set(inspect.signature(pg.Connection.wait).parameters):
+    if not impatient or not {"interval", "timeout"} <= set(inspect.signature(pg.Connection.wait).parameters):
         return Settling
-    seconds = patience
 
     class Impatient(Settling):
         def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+            seconds = self.patience
+            if seconds is None:
+                return super().wait(gen, interval, timeout)
             deadline = time.monotonic() + seconds
             try:
                 return super().wait(gen, interval, seconds if timeout is None else timeout)
@@ -119,6 +125,21 @@ def connections(patience: float | None) -> type[psycopg.Connection[Any]]:
                 raise
 
     return Impatient
+
+
+@cache
+def adapters() -> AdaptersMap:
+    """psycopg's own, but every int is sent as bigint: a statement is prepared once and not by size.
+
+    Made once, and by the supervisor before it forks: a cursor with dumpers of its own copies hundreds of types, 0.5 MiB an actor.
+    """
+    from psycopg.types.numeric import Int8BinaryDumper
+
+    adapters: AdaptersMap = driver().adapt.AdaptersMap(driver().adapters)
+    adapters.register_dumper(int, Int8BinaryDumper)
+    # The first empty list has psycopg compile an expression: 0.4 MiB, if each actor did so for itself.
+    driver().sql.quote([])
+    return adapters
 
 
 def parts_of(url: str) -> dict[str, Any]:
@@ -244,12 +265,10 @@ class OverlappingSession(PostgresqlSession):
 
 
 def prepare_cursor(connection: Any, rows: Any = None) -> psycopg.Cursor[Any]:
-    """A cursor that gives dicts, or other `rows`, and sends every int as bigint: a statement is prepared once and not by size."""
+    """A cursor that gives dicts, or other `rows`."""
     from psycopg.rows import dict_row
-    from psycopg.types.numeric import Int8BinaryDumper
 
     cursor: psycopg.Cursor[Any] = connection.cursor(row_factory=rows or dict_row)
-    cursor.adapters.register_dumper(int, Int8BinaryDumper)
     return cursor
 
 
@@ -323,8 +342,9 @@ class Postgresql:
             if "," in str(given.get("host", "")):
                 options.setdefault("target_session_attrs", given.get("target_session_attrs", "read-write"))
             options["prepare_threshold"] = None if self._pooled else 5
-            kind = connections(self._patience)
-            connection: psycopg.Connection[Any] = kind.connect(url, autocommit=True, **options)
+            kind = connections(self._patience is not None)
+            connection: psycopg.Connection[Any] = kind.connect(url, autocommit=True, context=adapters(), **options)
+            connection.patience = self._patience  # type: ignore[attr-defined]
             limit = "60s" if self._joins == "on" else "20s"
             connection.execute(SESSION_SETTINGS, (self._joins, self._joins, limit, f"queued {self._label}".strip()))
         except pg.ProgrammingError as error:

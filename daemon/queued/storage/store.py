@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from queued.domain.batches import NewBatch
@@ -15,10 +16,12 @@ from queued.domain.jobs import Arrival, NewJob, Stored
 from queued.domain.settings import DatabaseSettings
 from queued.storage import jobs as jobs_table
 from queued.storage import migrations
-from queued.storage.postgresql import Postgresql
 from queued.storage.session import Session
 from queued.storage.sql import Dialect
-from queued.storage.sqlite import Sqlite
+
+if TYPE_CHECKING:
+    from queued.storage.postgresql import Postgresql
+    from queued.storage.sqlite import Sqlite
 
 #: Seconds in which one wake-up of a lane is enough: workers look again 6 ms and 30 ms after a wake.
 COALESCE = 0.005
@@ -206,8 +209,13 @@ def open_store(
     else:
         chosen = replace(settings, url=database) if settings is not None else DatabaseSettings(url=database)
     scheme = chosen.url.partition(":")[0]
+    # Each process has one kind, and need not load the other: 0.5 MiB for SQLite's.
     if scheme == "sqlite":
+        from queued.storage.sqlite import Sqlite
+
         return Store(Sqlite(chosen, sqlite_path(chosen.url), create, patience), chosen)
     if scheme in {"postgresql", "postgres"}:
+        from queued.storage.postgresql import Postgresql
+
         return Store(Postgresql(chosen, label, joins, patience), chosen)
     raise DatabaseMisconfigured(f"a database URL begins with sqlite:// or postgresql://, not {scheme}://")
