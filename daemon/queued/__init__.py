@@ -45,9 +45,7 @@ if TYPE_CHECKING:
     from queued.client.hooks import on_worker_start as on_worker_start
     from queued.client.hooks import on_worker_stop as on_worker_stop
     from queued.client.interrupts import JobInterrupted as JobInterrupted
-    from queued.client.jobs import EnqueuedJob as EnqueuedJob
     from queued.client.jobs import Job as Job
-    from queued.client.jobs import UnsentJob as UnsentJob
     from queued.client.jobs import job as job
     from queued.client.limiting import ConcurrencyLimit as ConcurrencyLimit
     from queued.client.limiting import RateLimit as RateLimit
@@ -71,6 +69,8 @@ if TYPE_CHECKING:
     from queued.client.step import progress as progress
     from queued.client.step import step as step
     from queued.client.tracing import trace as trace
+    from queued.client.unsent import EnqueuedJob as EnqueuedJob
+    from queued.client.unsent import UnsentJob as UnsentJob
     from queued.domain.errors import ArgumentError as ArgumentError
     from queued.domain.errors import BatchFinished as BatchFinished
     from queued.domain.errors import ConfigurationError as ConfigurationError
@@ -116,7 +116,7 @@ _NAMES: dict[str, str] = {
         "on_dispatcher_start on_dispatcher_stop on_dispatcher_exit on_scheduler_start on_scheduler_stop on_scheduler_exit"
     ),
     "queued.client.interrupts": "JobInterrupted",
-    "queued.client.jobs": "EnqueuedJob Job UnsentJob job",
+    "queued.client.jobs": "Job job",
     "queued.client.limiting": "ConcurrencyLimit RateLimit UniqueJob limits_concurrency rate_limit unique",
     "queued.client.policies": "discard_on retry_on",
     "queued.client.programs": "ProgramFailed",
@@ -128,6 +128,7 @@ _NAMES: dict[str, str] = {
     "queued.client.sending": "aenqueue_many enqueue_many",
     "queued.client.step": "Step progress step",
     "queued.client.tracing": "trace",
+    "queued.client.unsent": "EnqueuedJob UnsentJob",
     "queued.domain.errors": (
         "ArgumentError BatchFinished ConfigurationError DatabaseError DatabaseMisconfigured DatabaseUnavailable EnqueueError "
         "JobCancelled JobCrashed JobFailed JobTimedOut NotAllowed NotUnique QueuedError SchemaTooNew StepError StepsChanged "

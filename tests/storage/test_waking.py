@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from queued.domain.errors import DatabaseUnavailable
+from queued.domain.errors import DatabaseError, DatabaseUnavailable
 from queued.domain.jobs import Arrival, NewJob
 from queued.domain.settings import DatabaseSettings
 from queued.storage.store import Bell, Store, open_store
@@ -94,6 +94,24 @@ def test_an_enqueue_after_a_rollback_is_stored_and_told(store: Store, open_anoth
         session.all("queues.names")
     assert store.enqueue([NewJob("app.work", queue="q2")]) == [2]
     assert [text.split()[-1] for _, text in hear(bell)] == ["q2"]
+
+
+@pytest.mark.parametrize("name", ["a lone \ud800", "a nul \0"])
+def test_a_job_that_the_database_cannot_hold_leaves_the_connection_free_for_the_next(
+    store: Store, open_another: Callable[[], Store], name: str
+) -> None:
+    bell = connected(open_another(), "ready")
+    if store.dialect == "postgresql" or name != "a nul \0":  # which SQLite can hold
+        with pytest.raises(DatabaseError):
+            store.enqueue([NewJob(name, queue="q1")])
+    store.enqueue([NewJob("app.work", queue="q2")])
+    with store.transaction() as session:
+        session.all("queues.names")
+    heard: list[str] = []
+    while "q2" not in heard:
+        more = hear(bell)
+        assert more
+        heard += [text.split()[-1] for _, text in more]
 
 
 def test_who_has_just_rung_hears_the_next_one(store: Store, open_another: Callable[[], Store]) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from queued.client import route
-from queued.client.jobs import UnsentJob
 from queued.client.sending import Batch, collecting
+from queued.client.unsent import UnsentJob
 from queued.domain.errors import EnqueueError
 
 

@@ -18,7 +18,7 @@ from queued.domain.errors import ArgumentError, EnqueueError
 from queued.domain.jobs import NewJob
 
 if TYPE_CHECKING:
-    from queued.client.jobs import EnqueuedJob, UnsentJob
+    from queued.client.unsent import EnqueuedJob, UnsentJob
 
 #: What stands for the ids of batches until they are stored; and the order in which jobs were given to them.
 _numbers, _orders = itertools.count(1), itertools.count()

@@ -16,7 +16,7 @@ from queued.domain.errors import QueuedError
 
 if TYPE_CHECKING:
     from queued.client.current import CurrentJob
-    from queued.client.jobs import EnqueuedJob, UnsentJob
+    from queued.client.unsent import EnqueuedJob, UnsentJob
 
 Point = Literal[
     "before_enqueue", "around_enqueue", "after_enqueue", "before_perform", "around_perform", "after_perform", "after_discard",
@@ -110,16 +110,21 @@ class Callbacks:
 everywhere = Callbacks()
 
 
+def surrounded(own: Callbacks) -> bool:
+    """Whether there may be callbacks at any point."""
+    return own.any_callbacks or everywhere.any_callbacks
+
+
 def going_in(point: Point, own: Callbacks) -> Sequence[Callable[..., Any]]:
     """The callbacks at a `before_` or `around_` point: those of all jobs, then the job's own."""
-    if not (own.any_callbacks or everywhere.any_callbacks):
+    if not surrounded(own):
         return ()
     return [*everywhere.at(point), *own.at(point)]
 
 
 def coming_out(point: Point, own: Callbacks) -> Sequence[Callable[..., Any]]:
     """The callbacks at an `after_` point: the job's own, then those of all jobs."""
-    if not (own.any_callbacks or everywhere.any_callbacks):
+    if not surrounded(own):
         return ()
     return [*own.at(point), *everywhere.at(point)]
 

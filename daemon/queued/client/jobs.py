@@ -6,7 +6,7 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from difflib import get_close_matches
 from math import isfinite
@@ -17,6 +17,7 @@ from queued.client.callbacks import Callbacks
 from queued.client.limiting import Limits, RateLimit, UniqueJob, declared
 from queued.client.names import path_of, why_unreachable
 from queued.client.policies import Declarations, policies_of
+from queued.client.unsent import NO_OPTIONS, EnqueuedJob, UnsentJob
 from queued.domain.errors import ConfigurationError, EnqueueError
 from queued.domain.jobs import DEFAULT_PRIORITY, DEFAULT_QUEUE
 
@@ -28,64 +29,6 @@ F = TypeVar("F")
 MAX_WAIT = 100 * 365 * 86400.0
 #: Options of `enqueue` that are not arguments of the job, unless its function has a parameter of that name.
 _OPTIONS = ("connection", "at_finish")
-
-
-@dataclass(frozen=True)
-class Options:
-    """What `set` changes for the jobs made after it."""
-
-    wait: float | None = None
-    wait_until: datetime | None = None
-    queue: str | Callable[..., str] | None = None
-    priority: int | Callable[..., int] | None = None
-    connection: Any = field(default=None, repr=False)
-    at_finish: bool = False
-    expires: float | None = None
-
-
-_NO_OPTIONS = Options()
-
-
-@dataclass(slots=True)  # not frozen: that makes each of a batch of thousands cost three times as much
-class UnsentJob:
-    """A job with its arguments that is not stored yet: what `f.bind(…)` makes and `queued.enqueue_many` takes."""
-
-    job: Job[..., Any]
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
-    options: Options = _NO_OPTIONS
-    #: What goes with this job alone, beside the context: a trace's identity.
-    carried: Mapping[str, str] | None = field(default=None, repr=False, compare=False)
-
-    @property
-    def class_name(self) -> str:
-        """The name under which the job is stored."""
-        return self.job.name
-
-
-@dataclass(slots=True)
-class EnqueuedJob:
-    """What became of one enqueue.
-
-    `id` is None when nothing is stored yet (`at_finish=True`) or at all: `aborted` when a `before_enqueue` callback raised
-    `queued.Abort`, `error` when the job of an `enqueue_many` cannot be stored. An `id` together with an `error` is a job that is
-    stored and whose `after_enqueue` callback failed. `discarded`: a limit with `on_conflict="discard"` had no free slot, so the
-    job is kept as discarded and will not run; one stored in your own transaction on PostgreSQL is judged after the commit.
-    `existing`: another job holds the unique key; `id` is that one's, and nothing was stored. `run_at` is an aware UTC moment,
-    None for "at once"; with `wait=` the database's clock decides and this is an estimate by the local one.
-    """
-
-    id: int | None
-    class_name: str
-    queue: str
-    priority: int
-    run_at: datetime | None
-    aborted: bool = False
-    error: Exception | None = None
-    discarded: bool = False
-    existing: bool = False
-    args: tuple[Any, ...] = field(default=(), repr=False)
-    kwargs: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 class Job(Callbacks, Generic[P, R]):
@@ -134,7 +77,7 @@ class Job(Callbacks, Generic[P, R]):
         self.rate = rate
         self.policies = policies_of(retry_on, discard_on)
         self.is_async = inspect.iscoroutinefunction(function)
-        self.options = _NO_OPTIONS
+        self.options = NO_OPTIONS
         self.unreachable = None if name is not None else why_unreachable(function)
         self._signature = inspect.signature(function)
         self._positional = _positional(self._signature)

@@ -126,7 +126,7 @@ def remove_sink(sink: Sink) -> None:
     _sinks.remove(sink)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for each call
 class Receipts:
     """The ids of stored jobs in order, None for those that are stored later, and notes by position on what else became of them."""
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer, TracerProvider
 
     from queued.client.current import CurrentJob
-    from queued.client.jobs import EnqueuedJob, UnsentJob
+    from queued.client.unsent import EnqueuedJob, UnsentJob
 
 #: What OpenTelemetry's semantic conventions for messaging call these facts.
 SYSTEM = {"messaging.system": "queued"}

@@ -160,7 +160,7 @@ class Entrant:
 Note = Literal["discarded", "existing", "refused"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for each call
 class Stored:
     """What came of an enqueue: the ids in the order given, what to announce after the commit, and notes by position."""
 

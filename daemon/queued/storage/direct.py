@@ -12,14 +12,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from queued.domain.errors import DatabaseError
-from queued.storage.session import Row
 
 if TYPE_CHECKING:
     import psycopg
     from psycopg.pq.abc import PGresult
 
-#: Statements with parameters that are text, a whole number or null, and columns that are whole numbers.
-STATEMENTS = frozenset({"jobs.enqueue_one"})
+#: A statement, and its parameters, all texts.
+Follow = tuple[bytes, Sequence[str]]
 #: A parameter in a text that is meant for a cursor.
 _PLACE = re.compile(r"%\((\w+)\)b")
 
@@ -45,16 +44,24 @@ class Direct:
         self._fatal = psycopg.pq.ExecStatus.FATAL_ERROR
         self._prepared: dict[str, tuple[bytes, tuple[str, ...]]] = {}
         self._count = 0
-        self._untaken = False
+        #: Whether a wake-up can travel behind a statement: libpq 14 and later.
+        self.follows = psycopg.Pipeline.is_supported()
+        #: How many answers have not been taken in.
+        self._untaken = 0
 
     @property
     def alone(self) -> bool:
         """Whether no transaction is open, so that a statement is one of its own."""
         return self._libpq.transaction_status == self._idle
 
-    def all(self, name: str, text: str, params: Mapping[str, Any]) -> list[Row]:
-        """The rows of one of `STATEMENTS`. Raises psycopg's errors, and DatabaseError for a text that cannot be encoded."""
+    def row(self, name: str, text: str, params: Mapping[str, Any], follow: Follow | None = None) -> list[int]:
+        """The one row of a statement whose parameters are text, a whole number or null, and whose columns are whole numbers.
+
+        `follow` is sent with it and executed after it, whatever became of it, as a transaction of its own for which nobody waits:
+        `settle` takes its answer in. Raises psycopg's errors, and DatabaseError for a text that cannot be encoded.
+        """
         key, order = self._prepared.get(name) or self._prepare(name, text)
+        libpq = self._libpq
         values, formats = [], []
         try:
             for place in order:
@@ -62,19 +69,31 @@ class Direct:
                 # Text goes as bytes with their length, which keeps a NUL for the server to refuse; a number as its digits.
                 values.append(value.encode(self._encoding) if isinstance(value, str) else _digits(value))
                 formats.append(1 if isinstance(value, str) else 0)
+            after = None if follow is None else [value.encode(self._encoding) for value in follow[1]]
         except UnicodeError as error:
             raise DatabaseError(f"PostgreSQL cannot hold a value of {name}: {error}") from error
-        self._libpq.send_query_prepared(key, values, formats)
         try:
-            result = self._answer()
+            if follow is None:
+                libpq.send_query_prepared(key, values, formats)
+                result = self._answer()
+            else:
+                # Two points of synchronisation are two transactions; the server answers at the first, and goes on.
+                libpq.enter_pipeline_mode()
+                libpq.send_query_prepared(key, values, formats)
+                libpq.pipeline_sync()
+                libpq.send_query_params(follow[0], after)
+                libpq.pipeline_sync()
+                try:
+                    result = self._answer()
+                finally:
+                    # What closes the first, then the second and what closes that.
+                    self._untaken = 3
         except self._pg.errors.InvalidSqlStatementName:
             # psycopg has let all prepared statements go, as it does after a rollback. Nothing was executed.
+            self.settle()
             del self._prepared[name]
-            return self.all(name, text, params)
-        names = [(result.fname(n) or b"").decode() for n in range(result.nfields)]
-        return [
-            {name: _number(result.get_value(row, n)) for n, name in enumerate(names)} for row in range(result.ntuples)
-        ]
+            return self.row(name, text, params, follow)
+        return [int(result.get_value(0, n) or 0) for n in range(result.nfields)]
 
     def tell(self, text: str, params: Mapping[str, Sequence[str]]) -> None:
         """Run a statement with lists of texts, and do not wait for its answer: `settle` takes that in, whatever it is.
@@ -89,18 +108,20 @@ class Direct:
         # Not prepared: where that statement has gone, nobody would be told, and nobody know.
         self._libpq.send_query_params(text.encode(self._encoding), values)
         if self._libpq.flush() == 0:
-            self._untaken = True
+            self._untaken = 1
         else:
             self._answer()
 
     def settle(self) -> None:
         """Have the connection free for whoever uses it next. One that has died is found so by its next use."""
-        if self._untaken:
-            self._untaken = False
-            try:
+        untaken, self._untaken = self._untaken, 0
+        try:
+            for _ in range(untaken):
                 self._connection.wait(self._generators.fetch_many(self._libpq))
-            except self._pg.OperationalError:
-                pass
+            if untaken > 1:
+                self._libpq.exit_pipeline_mode()
+        except self._pg.OperationalError:
+            pass
 
     def _prepare(self, name: str, text: str) -> tuple[bytes, tuple[str, ...]]:
         text, order = _numbered(text)
@@ -131,10 +152,6 @@ def _numbered(text: str) -> tuple[str, tuple[str, ...]]:
 
 def _digits(value: int | None) -> bytes | None:
     return None if value is None else b"%d" % value
-
-
-def _number(value: bytes | None) -> int | None:
-    return None if value is None else int(value)
 
 
 def _array(texts: Sequence[str]) -> str:

@@ -78,6 +78,13 @@ def submit(session: Session, jobs: Sequence[NewJob], batches: Sequence[NewBatch]
     return Stored(written.ids, [*written.arrivals, *settled.arrivals], notes, written.batches)
 
 
+def lone(job: NewJob) -> dict[str, Any] | None:
+    """The parameters of the statement `jobs.enqueue_one`, for a job that it can store; None of any other."""
+    if job.run_at is not None or job.wait is not None or job.batch is not None or job.special:
+        return None
+    return _shared(job)
+
+
 def submit_plain(session: Session, jobs: Sequence[NewJob]) -> Stored:
     """As `submit`, for jobs of which `plain` is true: exactly one statement."""
     name, params = storing(session.dialect, jobs)
@@ -253,13 +260,7 @@ def storing(dialect: Dialect, jobs: Sequence[NewJob], tied: int = 0) -> tuple[st
     first = jobs[0]
     if not _alike(jobs):
         return "jobs.enqueue", {**parameters(dialect, jobs), "ties": tied}
-    params: dict[str, Any] = {
-        "class_name": first.class_name,
-        "queue": first.queue,
-        "priority": first.priority,
-        "arguments": first.arguments,
-        "options": first.options,
-    }
+    params = _shared(first)
     if len(jobs) == 1 and not tied:
         return "jobs.enqueue_one", params
     params["arguments"] = [job.arguments for job in jobs]
@@ -267,6 +268,16 @@ def storing(dialect: Dialect, jobs: Sequence[NewJob], tied: int = 0) -> tuple[st
     if dialect == "sqlite":
         params["count"] = len(jobs)
     return "jobs.enqueue_alike", params
+
+
+def _shared(job: NewJob) -> dict[str, Any]:
+    return {
+        "class_name": job.class_name,
+        "queue": job.queue,
+        "priority": job.priority,
+        "arguments": job.arguments,
+        "options": job.options,
+    }
 
 
 def receipts(jobs: Sequence[NewJob], rows: Sequence[Row]) -> tuple[list[int], list[Arrival]]:

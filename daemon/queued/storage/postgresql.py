@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from queued.domain.errors import DatabaseError, DatabaseMisconfigured, DatabaseUnavailable, LockNotAvailable
 from queued.domain.settings import DatabaseSettings
-from queued.storage.direct import STATEMENTS as DIRECT
 from queued.storage.direct import Direct
 from queued.storage.session import Composition, Row, Session
-from queued.storage.sql import Dialect, filled, statements
+from queued.storage.sql import Dialect, filled, in_schema, statements
 
 if TYPE_CHECKING:
     import psycopg
@@ -64,6 +63,10 @@ NOTIFY = "SELECT count(pg_notify(c, p)) FROM unnest(%b::text[], %b::text[]) AS m
 TELL = """
 SELECT set_config('synchronous_commit', 'off', true), count(pg_notify(c, p))
 FROM unnest(%(channels)b::text[], %(texts)b::text[]) AS m(c, p)
+"""
+#: As TELL, of the row that this connection has put in `ready` last: sent with the statement that does so, and executed behind it.
+TELL_LAST = b"""
+SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, concat($2::text, ' ', currval($3::regclass), ' ', $4::text))
 """
 
 
@@ -182,11 +185,8 @@ class PostgresqlSession:
 
     dialect: Dialect = "postgresql"
 
-    def __init__(
-        self, cursor: psycopg.Cursor[Row], texts: Mapping[str, tuple[str, ...]], direct: Direct | None = None
-    ) -> None:
+    def __init__(self, cursor: psycopg.Cursor[Row], texts: Mapping[str, tuple[str, ...]]) -> None:
         self._cursor = cursor
-        self._direct = direct
         self._of_tuples: psycopg.Cursor[tuple[Any, ...]] | None = None
         self._texts = texts
 
@@ -200,8 +200,6 @@ class PostgresqlSession:
             raise DatabaseError(f"PostgreSQL cannot hold a value of {name}: {error}") from error
 
     def all(self, name: str, /, **params: Any) -> list[Row]:
-        if self._direct is not None and name in DIRECT and self._direct.alone:
-            return self._direct.all(name, self._texts[name][0], params)
         return self._execute(name, params).fetchall()
 
     def tuples(self, name: str, /, **params: Any) -> list[tuple[Any, ...]]:
@@ -283,6 +281,7 @@ class Postgresql:
         self._label = label
         self._joins = "on" if joins else "off"
         self._texts = statements("postgresql", settings.schema)
+        self._sequence = in_schema("queued.ready_seq_seq", settings.schema)
         self._connection: psycopg.Connection[Any] | None = None
         self._listener: psycopg.Connection[Any] | None = None
         self._session: PostgresqlSession | None = None
@@ -317,7 +316,7 @@ class Postgresql:
             self._connection = self._open(self._settings.url)
             if not self._pooled:
                 self._direct = self._connection.direct = Direct(self._connection)  # type: ignore[attr-defined]
-            self._session = PostgresqlSession(prepare_cursor(self._connection), self._texts, self._direct)
+            self._session = PostgresqlSession(prepare_cursor(self._connection), self._texts)
             if self._channels:
                 self._subscribe()
         elif self._channels and self._settings.listen_url and now >= self._listen_at:
@@ -417,20 +416,45 @@ class Postgresql:
                 meanwhile()
                 yield self._session
 
+    def enqueue_one(self, params: Mapping[str, Any], tell: bool) -> tuple[int, int, bool]:
+        """Run `jobs.enqueue_one` as a transaction, durably; the id, the seq, and whether workers are told.
+
+        With `tell` they are, if that can travel with the statement; not within its transaction, see `send`.
+        """
+        name = "jobs.enqueue_one"
+        try:
+            self.connection()
+            direct = self._direct
+            if direct is None or not direct.alone:
+                assert self._session is not None
+                (row,) = self._session.all(name, **params)
+                return row["id"], row["seq"], False
+            follow = None
+            # Not on a connection that listens: libpq shows no message behind an answer that has not been taken in.
+            if tell and direct.follows and self._settings.wake and not self._channels:
+                channel = f"{self._settings.schema}_ready"
+                follow = (TELL_LAST, (channel, str(params["priority"]), self._sequence, params["queue"]))
+            job_id, seq = direct.row(name, self._texts[name][0], params, follow)
+            return job_id, seq, follow is not None
+        except driver().Error as error:
+            self._raise(error)
+
     def reading(self) -> AbstractContextManager[Session]:
         """Reads, each its own snapshot."""
         return self.statement()
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
-        psycopg = driver()
         try:
             yield
-        except psycopg.Error as error:
-            if self._connection is not None and self._connection.closed and not error.sqlstate:
-                # In a pipeline psycopg 3.1 has another class for it.
-                raise DatabaseUnavailable(f"the connection to PostgreSQL was lost: {one_line(error)}") from error
-            translate(error, psycopg)
+        except driver().Error as error:
+            self._raise(error)
+
+    def _raise(self, error: Any) -> NoReturn:
+        if self._connection is not None and self._connection.closed and not error.sqlstate:
+            # In a pipeline psycopg 3.1 has another class for it.
+            raise DatabaseUnavailable(f"the connection to PostgreSQL was lost: {one_line(error)}") from error
+        translate(error, driver())
 
     def script(self, text: str) -> None:
         """Run several statements without parameters inside the open transaction: migrations."""

@@ -285,6 +285,34 @@ class Sqlite:
             meanwhile()
         return self.transaction(durable)
 
+    def enqueue_one(self, params: Mapping[str, Any], tell: bool) -> tuple[int, int, bool]:
+        """Run `jobs.enqueue_one` as a transaction, durably; the id, the seq, and False: nobody has been told.
+
+        What `transaction` does, without blocks and rows: they took 30 of 260 µs.
+        """
+        connection = self._connection or self.connection()
+        self._turnstile.enter()
+        try:
+            self._sync(connection, True)
+            job, ready, _ = self._texts["jobs.enqueue_one"]
+            execute = connection.execute
+            try:
+                execute("BEGIN IMMEDIATE")
+                job_id = execute(job, params).lastrowid
+                execute(ready, params)
+                execute("COMMIT")
+            except BaseException as error:
+                self._roll_back(connection)
+                if isinstance(error, sqlite3.Error):
+                    self._translate(error)
+                if isinstance(error, UnicodeError | OverflowError):
+                    raise DatabaseError(f"SQLite cannot hold a value of jobs.enqueue_one: {error}") from error
+                raise
+            assert job_id is not None
+            return job_id, 1, False
+        finally:
+            self._turnstile.leave()
+
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Reads, each its own snapshot; takes no lock that a writer would wait for."""

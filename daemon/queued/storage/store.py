@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from queued.domain.batches import NewBatch
@@ -112,6 +112,8 @@ class Store:
         """
         if not jobs and not batches:
             return Stored([], [])
+        if len(jobs) == 1 and not batches and (params := jobs_table.lone(jobs[0])) is not None:
+            return self._submit_one(jobs[0], params)
         if not batches and jobs_table.plain(jobs):
             with self.statement() as session:
                 stored = jobs_table.submit_plain(session, jobs)
@@ -121,6 +123,21 @@ class Store:
         self.ring(stored.arrivals)
         return stored
 
+    def _submit_one(self, job: NewJob, params: Mapping[str, Any]) -> Stored:
+        """What most calls do, by the shortest way that the backend has. Nobody is left out of `ring`'s 5 ms before the commit."""
+        lane = (job.queue, job.priority)
+        job_id, seq, told = self._backend.enqueue_one(params, self._due(lane, time.monotonic()))
+        arrival = Arrival(job.queue, job.priority, seq)
+        if told:
+            self._rung[lane] = time.monotonic()
+        elif self._due(lane, time.monotonic()):
+            self.ring((arrival,))
+        return Stored([job_id], [arrival])
+
+    def _due(self, lane: tuple[str, int], now: float) -> bool:
+        """Whether a wake-up of the lane would not be the second in 5 ms."""
+        return now - self._rung.get(lane, 0.0) >= COALESCE
+
     def ring(self, arrivals: Iterable[Arrival]) -> None:
         """Wake workers and dispatchers for new work; at most once a lane in 5 ms. Never raises: polling is the fallback."""
         now = time.monotonic()
@@ -129,7 +146,7 @@ class Store:
             lane = (arrival.queue, arrival.priority)
             if arrival.seq == 0:
                 messages.append(("scheduled", ""))
-            elif now - self._rung.get(lane, 0.0) >= COALESCE:
+            elif self._due(lane, now):
                 self._rung[lane] = now
                 messages.append(("ready", arrival.encode()))
         if len(self._rung) > 10_000:

@@ -55,13 +55,15 @@ SELECT id, COALESCE(run_at > enqueued_at, 0) AS lies_ahead
 FROM queued.jobs WHERE id > (SELECT seq FROM sqlite_sequence WHERE name = 'queued_jobs') - :count ORDER BY id
 
 -- name: enqueue_one
--- Store one job that is due: what most enqueues are. seq only says "ready", as above.
+-- Store one job that is due: what most enqueues are. seq only says "ready", as above. The last statement tells what the
+-- connection knows by itself.
 -- Differs by necessity: no data-modifying CTE.
 INSERT INTO queued.jobs (class_name, queue, priority, arguments, options, enqueued_at)
 VALUES (:class_name, :queue, :priority, :arguments, :options, {now});
 
-INSERT INTO queued.ready (job_id, queue, priority) VALUES (last_insert_rowid(), :queue, :priority)
-RETURNING job_id AS id, 1 AS seq
+INSERT INTO queued.ready (job_id, queue, priority) VALUES (last_insert_rowid(), :queue, :priority);
+
+SELECT job_id AS id, 1 AS seq FROM queued.ready WHERE seq = last_insert_rowid()
 
 -- name: transaction
 -- Nothing to ask about later: a commit here has no answer that could be lost.
