@@ -130,6 +130,23 @@ def test_a_listener_hears_only_its_channels(store: Store, open_another: Callable
     assert hear(dispatcher, 0.05) == []
 
 
+def test_on_sqlite_nobody_is_woken_for_what_he_does_not_listen_to(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/queue.sqlite3"
+    stores = [open_store(url) for _ in range(3)]
+    stores[0].migrate()
+    dispatcher, worker = stores[1].listen(["scheduled"]), stores[2].listen(["ready", "control"])
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as nameless:  # as earlier releases hung them up
+        nameless.bind(f"{tmp_path}/queue.sqlite3-bell/17-0badcafe")
+        stores[0].enqueue([NewJob("app.work")])
+        assert nameless.recv(100).startswith(b"ready ")
+    assert [channel for channel, _ in hear(worker)] == ["ready"]
+    descriptor = dispatcher.fileno()
+    assert descriptor is not None
+    assert select.select([descriptor], [], [], 0) == ([], [], [])
+    for store in stores:
+        store.close()
+
+
 def test_many_enqueues_at_once_ring_once_for_each_lane(store: Store, open_another: Callable[[], Store]) -> None:
     bell = connected(open_another(), "ready")
     store.ring([Arrival("q", 0, 5), Arrival("q", 0, 6), Arrival("other", 0, 7)])

@@ -28,7 +28,8 @@ class Doorbell:
     def listen(self, channels: Sequence[str]) -> None:
         """Hang up a bell of our own. Where the directory cannot be made, polling has to do."""
         self._channels = frozenset(channels)
-        self._name = f"{os.getpid()}-{os.urandom(4).hex()}"
+        # Its name says what for, and nobody is woken for anything else.
+        self._name = f"{os.getpid()}-{os.urandom(4).hex()}-{'+'.join(channels)}"
         try:
             # Who may write the database may ring: the directory takes the rights of the one it lies in.
             mode = os.stat(os.path.dirname(self._directory) or ".").st_mode & 0o777
@@ -64,19 +65,19 @@ class Doorbell:
         return heard
 
     def ring(self, messages: Sequence[tuple[str, str]]) -> None:
-        """Tell every listener."""
+        """Tell everybody who listens to these channels, or whose bell does not say to which."""
         try:
             names = os.listdir(self._directory)
         except OSError:
             return  # nobody has ever listened
-        names = [name for name in names if name != self._name]
-        if not names:
+        told = [(name, meant) for name in names if name != self._name and (meant := _meant_for(name, messages))]
+        if not told:
             return
         if self._ringer is None:
             self._ringer = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         with _Short(self._directory) as short:
-            for name in names:
-                for channel, payload in messages:
+            for name, meant in told:
+                for channel, payload in meant:
                     try:
                         self._ringer.sendto(f"{channel} {payload}".encode()[:LIMIT], f"{short}/{name}")
                     except OSError as error:
@@ -107,6 +108,12 @@ class Doorbell:
         self._channels = frozenset()
 
 
+def _meant_for(name: str, messages: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Those of the messages that a bell of this name is for."""
+    said = name.split("-", 2)[2:]
+    return [message for message in messages if not said or message[0] in said[0].split("+")]
+
+
 class _Short:
     """A short name for a directory: AF_UNIX addresses hold 108 bytes, paths may be longer."""
 
@@ -115,7 +122,7 @@ class _Short:
         self._descriptor = -1
 
     def __enter__(self) -> str:
-        if len(self._directory.encode()) < 70:
+        if len(self._directory.encode()) < 60:
             return self._directory
         self._descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         return f"/proc/self/fd/{self._descriptor}"
