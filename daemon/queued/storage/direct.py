@@ -133,7 +133,14 @@ class Direct:
         return self._prepared[name]
 
     def _answer(self) -> PGresult:
-        result: PGresult = self._connection.wait(self._generators.execute(self._libpq))[-1]
+        try:
+            result: PGresult = self._connection.wait(self._generators.execute(self._libpq))[-1]
+        except self._pg.Error:
+            raise
+        except BaseException:
+            # Cut short by a job's time-out, or by Ctrl-C: nobody knows what of the answer has arrived.
+            self._connection.close()
+            raise
         if result.status == self._fatal:
             raise self._pg.errors.error_from_result(result, self._encoding)
         return result
