@@ -123,18 +123,24 @@ def test_a_log_that_a_reader_keeps_long_is_a_warning(
     monkeypatch.setenv("QUEUED_DATABASE_URL", sqlite_url)
     assert program("queued", "migrate").status == 0
     monkeypatch.setattr(database, "LARGE_LOG", 100_000)
-    reader = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
-    reader.execute("BEGIN")
-    reader.execute("SELECT count(*) FROM queued_jobs").fetchone()
-    writer = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
+    source = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); c.execute('BEGIN'); "
+        "c.execute('SELECT count(*) FROM queued_jobs').fetchone(); print('held', flush=True); sys.stdin.read()"
+    )
+    path = sqlite_url.removeprefix("sqlite:///")
+    reader = subprocess.Popen([sys.executable, "-c", source, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert reader.stdout is not None
+    assert reader.stdout.readline() == b"held\n"
+    writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("CREATE TABLE filling (data)")
     for _ in range(50):
         writer.execute("INSERT INTO filling VALUES (zeroblob(10000))")
     checks = program("queuectl", "doctor", "--json").json["checks"]
-    reader.close()
+    reader.communicate(timeout=30)
     writer.close()
     (found,) = [verdict for verdict in checks if verdict["check"] == "database.journal"]
     assert found["outcome"] == "warning"
+    assert f"held by pid {reader.pid}" in found["found"]
     assert "read transaction" in found["advice"]
 
 

@@ -15,6 +15,7 @@ from queued.domain.jobs import NewJob, Outcome
 from queued.domain.settings import RecurringTaskSettings, RetentionSettings
 from queued.domain.unique import Unique
 from queued.storage import claimed, recurring, retention
+from queued.storage.sql import statements
 from queued.storage.store import Store
 from storage.conftest import Claimer
 
@@ -262,6 +263,22 @@ def test_the_last_run_is_told_by_its_job_and_kept_when_that_is_cleared(store: St
     assert retention.prune(store, RetentionSettings(finished=0.0)).deleted == {"finished": 1}
     assert last().outcome == "finished"
     assert last().finished_at is not None
+
+
+def test_looking_how_runs_have_ended_asks_for_their_jobs_and_does_not_walk_over_all_that_ended(
+    store: Store,
+) -> None:
+    (text,) = statements(store.dialect)["recurring.settle"]
+    connection: Any = store.backend.connection()
+    if store.dialect == "sqlite":
+        plan = [row[-1] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}")]
+        assert {step for step in plan if " f " in step or "finished" in step} == {
+            "SEARCH f USING INTEGER PRIMARY KEY (rowid=?)"
+        }
+    else:
+        plan = [row[0] for row in connection.execute(f"EXPLAIN {text}")]
+        assert any("Index Scan using finished_pkey on finished" in step for step in plan), plan
+        assert not any("Seq Scan on finished" in step for step in plan), plan
 
 
 def test_old_runs_are_forgotten_but_the_newest_of_each_task_are_not(store: Store, monkeypatch: Any) -> None:

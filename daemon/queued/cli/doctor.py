@@ -157,9 +157,10 @@ def of_sqlite(settings: DatabaseSettings, server: Row) -> Iterator[Verdict]:
     path = sqlite_path(settings.url)
     yield database.durability({"synchronous": str(settings.synchronous)})
     log = os.path.getsize(f"{path}-wal") if os.path.exists(f"{path}-wal") else 0
-    yield database.journal(str(server["journal_mode"]), log)
+    readers = facts.log_readers(path) if log > database.LARGE_LOG else []
+    yield database.journal(str(server["journal_mode"]), log, readers)
     waited = facts.wait_for_writer(settings)
-    yield database.writer(waited, list(facts.lock_holders(path)) if waited is None else [])
+    yield database.writer(waited, facts.lock_holders(path) if waited is None else [])
     room = shutil.disk_usage(os.path.dirname(path) or ".")
     yield database.space(path, room.free, room.total)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -21,8 +20,10 @@ from queued.storage.store import open_store
 FEW = 20
 #: Milliseconds in which SQLite's writer must be let in.
 WRITER_TIMEOUT = 2_000
-#: The byte of SQLite's shared memory that the writer locks in the write-ahead log.
-WRITE_LOCK = 120
+#: The byte of SQLite's shared memory that the writer locks in the write-ahead log, and those that readers lock.
+WRITE_LOCK, READ_LOCKS = range(120, 121), range(123, 128)
+#: Seconds between two looks at who reads: who is there in both has been at it for longer than a question takes.
+READING = 0.25
 
 
 def server(session: Session) -> tuple[Row, float]:
@@ -112,21 +113,36 @@ def wait_for_writer(settings: DatabaseSettings) -> float | None:
         store.close()
 
 
-def lock_holders(path: str) -> Iterator[str]:
+def lock_holders(path: str) -> list[str]:
     """The processes of this host that hold SQLite's write lock, as /proc/locks tells it."""
+    return [f"pid {pid}{_name(pid)}" for pid in _holders(path, "WRITE", WRITE_LOCK)]
+
+
+def log_readers(path: str) -> list[str]:
+    """The processes of this host that hold a read transaction of SQLite's open and do not let go of it."""
+    first = _holders(path, "READ", READ_LOCKS)
+    time.sleep(READING if first else 0.0)
+    later = _holders(path, "READ", READ_LOCKS)
+    return [f"pid {pid}{_name(pid)}" for pid in first if pid in later]
+
+
+def _holders(path: str, mode: str, lock: range) -> list[str]:
+    """The ids of the processes that hold a lock of this mode on one of these bytes of the shared memory."""
     try:
         index = os.stat(f"{path}-shm")
         with open("/proc/locks", encoding="ascii") as locks:
             lines = [line.split() for line in locks]
     except OSError:
-        return
+        return []
     file = f"{os.major(index.st_dev):02x}:{os.minor(index.st_dev):02x}:{index.st_ino}"
+    found: dict[str, None] = {}
     for fields in lines:
-        if len(fields) < 8 or fields[3] != "WRITE" or fields[5] != file:
+        if len(fields) < 8 or fields[3] != mode or fields[5] != file:
             continue
-        last = WRITE_LOCK if fields[7] == "EOF" else int(fields[7])
-        if int(fields[6]) <= WRITE_LOCK <= last:
-            yield f"pid {fields[4]}{_name(fields[4])}"
+        last = lock.stop - 1 if fields[7] == "EOF" else int(fields[7])
+        if int(fields[6]) < lock.stop and last >= lock.start:
+            found[fields[4]] = None
+    return list(found)
 
 
 def _name(pid: str) -> str:

@@ -84,15 +84,18 @@ def durability(settings: Mapping[str, str]) -> Verdict:
 LOOSE = {"synchronous_commit": ("off",), "synchronous": ("off", "normal", "0", "1")}
 
 
-def journal(mode: str, log_bytes: int) -> Verdict:
-    """SQLite's write-ahead log is used, and is folded back into the database."""
+def journal(mode: str, log_bytes: int, readers: Sequence[str] = ()) -> Verdict:
+    """SQLite's write-ahead log is used, and is folded back into the database; `readers` are those who may keep it from that."""
     looked = f"journal_mode {mode}, write-ahead log of {size(log_bytes)}"
     if mode != "wal":
         advice = "put it on a local disk, where queued switches the log on"
         return Verdict("database.journal", "problem", looked, "writers and readers shut each other out", advice)
     if log_bytes > LARGE_LOG:
+        who = f": a read transaction is held by {few(list(readers))}" if readers else ""
         advice = "some connection keeps a read transaction open: end it, and the log shrinks at the next checkpoint"
-        return Verdict("database.journal", "warning", looked, "the log is not folded back into the database", advice)
+        return Verdict(
+            "database.journal", "warning", looked, f"the log is not folded back into the database{who}", advice
+        )
     return Verdict("database.journal", "ok", looked, "the log is in use and kept short")
 
 
