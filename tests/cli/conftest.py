@@ -98,7 +98,7 @@ class Hand:
         with self.store.reading() as session:
             lanes.searched(ready.lanes(session), 0.0, 0.0)
         with self.store.statement() as session:
-            found, _ = ready.claim(session, lanes.marks(), limit, self.id, (self.id << 32) + self._leases)
+            found, _, _ = ready.claim(session, lanes.marks(), limit, self.id, (self.id << 32) + self._leases)
         self._leases += len(found)
         return found
 

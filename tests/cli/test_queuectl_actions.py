@@ -218,7 +218,7 @@ def test_a_cancel_waits_for_the_claim_that_is_under_way_and_then_asks_the_worker
     lanes = Lanes(Selector.parse(["*"]))
     with store.transaction() as session:
         lanes.searched(ready.lanes(session), 0.0, 0.0)
-        (found,), _ = ready.claim(session, lanes.marks(), 1, worker.id, 1)
+        (found,), _, _ = ready.claim(session, lanes.marks(), 1, worker.id, 1)
         thread.start()
         # On PostgreSQL the cancel has begun and waits for the row; on SQLite it waits for the file before it begins.
         started.wait(0.5)

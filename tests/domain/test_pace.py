@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from queued.domain.pace import FIRST, HORIZON, MOST, WEIGHT, Pace
+from queued.domain.pace import FIRST, HORIZON, MOST, WEIGHT, Pace, fitting
 
 
 def paced(*durations: float) -> Pace:
@@ -78,3 +78,15 @@ def test_after_a_pause_it_begins_with_few_for_they_may_be_large() -> None:
     assert pace.allowance(3) == 2 * FIRST
     pace.claimed(FIRST, 0, 0)
     assert pace.allowance(3) == FIRST
+
+
+def test_a_claim_takes_in_what_fits_together() -> None:
+    assert fitting([100] * 50, starting=0) == 50
+    assert fitting([WEIGHT // 2] * 5, starting=0) == 2
+    assert fitting([100, WEIGHT, 100], starting=0) == 1
+
+
+def test_a_claim_takes_in_what_starts_at_once_and_the_very_first_whatever_they_weigh() -> None:
+    assert fitting([WEIGHT] * 5, starting=3) == 3
+    assert fitting([WEIGHT + 1, 100], starting=0) == 1
+    assert fitting([], starting=3) == 0

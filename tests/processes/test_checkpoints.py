@@ -56,7 +56,7 @@ def claim(store: Store, count: int = 1) -> list[ClaimedJob]:
         lanes = Lanes(Selector.parse(("*",)))
         lanes.searched(ready.lanes(session), 0.0, 0.0)
     with store.statement() as session:
-        return ready.claim(session, lanes.marks(), 100, process, process << 32)[0]
+        return ready.claim(session, lanes.marks(), 100, process, process << 32).jobs
 
 
 def progress(store: Store, job_id: int) -> Progress | None:

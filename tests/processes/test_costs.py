@@ -61,7 +61,7 @@ class Life:
     def claim(self, count: int) -> list[ClaimedJob]:
         """Take so many as a worker does that knows where the lanes begin."""
         with self.store.statement(durable=False) as session:
-            found, taken = ready.claim(session, self._lanes.marks(), count, self.process_id, self._lease)
+            found, taken, _ = ready.claim(session, self._lanes.marks(), count, self.process_id, self._lease)
         self._lanes.taken(taken)
         self._lease += count
         return found

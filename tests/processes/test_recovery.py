@@ -50,7 +50,7 @@ def worker(store: Store, paths: list[str], **changes: Any) -> tuple[Row, list[Cl
             metadata={"slots": paths},
         )
         marks = [Mark(lane, 0, 0) for lane in ready.lanes(session)]
-        jobs, _ = ready.claim(session, marks, 3, process_id, process_id << 32)
+        jobs, _, _ = ready.claim(session, marks, 3, process_id, process_id << 32)
         row = processes.find(session, "worker-dead")
     assert row is not None
     assert len(jobs) == 3

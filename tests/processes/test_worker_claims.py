@@ -17,6 +17,7 @@ import pytest
 from fixtures.supervised import make_settings
 from queued.domain.errors import DatabaseMisconfigured, DatabaseUnavailable
 from queued.domain.jobs import Arrival, ClaimedJob, Failure, NewJob
+from queued.domain.pace import MOST, WEIGHT
 from queued.domain.settings import AppSettings, DispatcherSettings, Settings, WorkerSettings
 from queued.domain.unique import Unique
 from queued.processes import recovery, station
@@ -257,3 +258,25 @@ def test_a_job_that_expires_and_is_unique_until_its_end_keeps_its_key_when_it_st
     assert again.ids[0] == ids[0]
     assert dict(again.notes) == {0: "existing"}
     assert again.ids[1] not in ids
+
+
+def test_large_jobs_amid_small_ones_are_claimed_as_far_as_there_is_room_and_others_are_told_of_the_rest(
+    worker: Worker, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = store.enqueue([NewJob("a") for _ in range(200)])
+    large = store.enqueue([NewJob("b", "x" * (WEIGHT // 8)) for _ in range(100)])
+    told: list[Arrival] = []
+    monkeypatch.setattr(worker.store, "ring", told.extend)
+    worker._pace.claimed(MOST, MOST, MOST)
+    for _ in range(MOST):
+        worker._pace.observe(0.000_01)
+    assert worker._pace.allowance(worker.capacity) == MOST
+    worker._search(time.monotonic())
+    found = worker._take_ready(MOST)
+    assert [job.id for job in found] == [*small, *large[:7]]
+    assert sum(job.weight for job in found) <= WEIGHT
+    assert [state(store, job_id) for job_id in large] == ["running"] * 7 + ["ready"] * 93
+    assert worker._hungry
+    assert [(arrival.queue, arrival.priority) for arrival in told] == [("default", 0)]
+    # The measure has seen them: what comes next is asked for in such numbers that it fits.
+    assert worker._pace.allowance(worker.capacity) < MOST

@@ -46,15 +46,19 @@ class Claimer:
             )
         self._leases = 0
 
-    def claim(self, limit: int = 100, queues: tuple[str, ...] = ("*",), programs: bool = False) -> list[ClaimedJob]:
+    def claim(
+        self, limit: int = 100, queues: tuple[str, ...] = ("*",), programs: bool = False, starting: int = 0
+    ) -> list[ClaimedJob]:
         """What a worker with this queue list gets, looking everywhere."""
         lanes = Lanes(Selector.parse(queues))
         with self.store.reading() as session:
             lanes.searched(ready.lanes(session), 0.0, 0.0)
         with self.store.statement() as session:
-            claimed, _ = ready.claim(session, lanes.marks(), limit, self.id, (self.id << 32) + self._leases, programs)
-        self._leases += len(claimed)
-        return claimed
+            claim = ready.claim(
+                session, lanes.marks(), limit, self.id, (self.id << 32) + self._leases, programs, starting
+            )
+        self._leases += limit
+        return claim.jobs
 
 
 @pytest.fixture

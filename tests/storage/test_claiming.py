@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
-from queued.domain.jobs import ClaimedJob, NewJob, Outcome
+from queued.domain.jobs import LIMITED, ClaimedJob, NewJob, Outcome
 from queued.domain.lanes import Lane, Mark
+from queued.domain.limits import Limit
+from queued.domain.pace import WEIGHT
 from queued.storage import claimed, queues, ready, scheduled
 from queued.storage.store import Store
 from storage.conftest import Claimer, job
@@ -162,13 +164,51 @@ def test_a_claim_from_a_low_water_mark_leaves_what_is_left_of_it(store: Store, c
         row = session.one("ready.lanes")
         assert row is not None
     with store.statement() as session:
-        first, taken = ready.claim(session, [Mark(Lane("default", 0), 0, 0)], 1, claimer.id, 100)
+        first, taken, _ = ready.claim(session, [Mark(Lane("default", 0), 0, 0)], 1, claimer.id, 100)
     mark = taken[Lane("default", 0)] + 1
     store.enqueue([job("app.newer")])
     with store.statement() as session:
-        second, _ = ready.claim(session, [Mark(Lane("default", 0), 0, mark)], 10, claimer.id, 200)
+        second, _, _ = ready.claim(session, [Mark(Lane("default", 0), 0, mark)], 10, claimer.id, 200)
     assert names(first) == ["app.old"]
     assert names(second) == ["app.new", "app.newer"]
+
+
+def test_a_claim_brings_large_arguments_as_far_as_there_is_room_and_the_others_keep_their_places(
+    store: Store, claimer: Claimer
+) -> None:
+    text = "x" * (WEIGHT // 8)
+    small = store.enqueue([job("app.small", arguments="{}") for _ in range(3)])
+    large = store.enqueue([job("app.large", arguments=text, limits=(Limit("k", 100),)) for _ in range(20)])
+    later = store.enqueue([job("app.later", arguments="{}")])
+    claims = [claimer.claim(1000) for _ in range(4)]
+    assert [[taken.id for taken in claim] for claim in claims] == [
+        [*small, *large[:7]],
+        large[7:15],
+        [*large[15:], *later],
+        [],
+    ]
+    assert all(taken.arguments == text for claim in claims for taken in claim if taken.class_name == "app.large")
+    assert {taken.attempt for claim in claims for taken in claim} == {1}
+    assert {taken.ties for claim in claims for taken in claim if taken.class_name == "app.large"} == {LIMITED}
+
+
+def test_a_job_that_was_put_back_has_waited_since_it_was_ready(store: Store, claimer: Claimer) -> None:
+    store.enqueue([job(arguments="x" * WEIGHT) for _ in range(2)])
+    with store.transaction():
+        store.backend.script(
+            "UPDATE queued_ready SET ready_at = ready_at - 60000000;"
+            if store.dialect == "sqlite"
+            else "UPDATE queued.ready SET ready_at = ready_at - interval '60 s'"
+        )
+    (_,) = claimer.claim()
+    (second,) = claimer.claim()
+    assert 60 <= second.waited < 120
+
+
+def test_jobs_that_start_at_once_come_whatever_they_weigh(store: Store, claimer: Claimer) -> None:
+    store.enqueue([job(arguments="x" * WEIGHT) for _ in range(5)])
+    assert len(claimer.claim(starting=3)) == 3
+    assert len(claimer.claim(starting=0)) == 1
 
 
 def test_a_due_job_is_dispatched_and_one_that_is_not_stays(store: Store, claimer: Claimer) -> None:

@@ -92,6 +92,7 @@ def test_a_claim_walks_no_table(crowded: Store) -> None:
         limit=100,
         process_id=process_id,
         lease=1 << 40,
+        light=1000,
     )
     assert walks(top) == []
     assert pages(top) < 4000, "a claim of 100 jobs touches some tens of pages a job at most"
@@ -112,6 +113,7 @@ def test_a_claim_of_programs_walks_no_table_however_many_other_jobs_stand_in_the
         limit=100,
         process_id=process_id,
         lease=1 << 40,
+        light=1000,
     )
     assert top["Actual Rows"] == 20
     assert [walk for walk in walks(top) if "ready" in walk or "jobs" in walk] == []
@@ -230,6 +232,7 @@ def test_a_long_line_costs_neither_the_claim_nor_the_end_of_its_holder(line: Sto
         limit=10,
         process_id=process_id,
         lease=1 << 40,
+        light=1000,
     )
     assert walks(top) == []
     assert pages(top) < 400

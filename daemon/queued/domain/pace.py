@@ -6,15 +6,29 @@ measure up at once, quick and small ones bring it down slowly.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 #: Seconds of work that may wait in a runner.
 HORIZON = 0.1
 #: Most jobs that may wait in a runner, however short they are.
 MOST = 1500
-#: Characters of arguments, options and steps that may wait in a runner. Worker and runner have each job in memory three to five
-#: times: as it was read, in the frame, and taken apart.
+#: Characters of arguments, options and steps that may wait in a runner, and bytes of arguments that one claim may bring. Worker and
+#: runner have each job in memory three to five times: as it was read, in the frame, and taken apart.
 WEIGHT = 8 * 1024 * 1024
 #: Most that may wait after a claim that found less than it asked for: what comes after a pause may be of another kind, and larger.
 FIRST = 100
+
+
+def fitting(weights: Iterable[int], starting: int) -> int:
+    """How many of the jobs that were found are taken in: `starting` of them, or one, and those after them as long as all fit."""
+    total = 0
+    count = 0
+    for weight in weights:
+        total += weight
+        if total > WEIGHT and count >= max(starting, 1):
+            break
+        count += 1
+    return count
 
 
 class Pace:

@@ -522,16 +522,15 @@ class Worker(Role):
         searched = self._lanes.search_overdue(now)
         if searched:
             self._search(now)
-        taken = self._take_ready(limit)
+        taken = self._take_ready(limit, self.capacity - held)
         count, admitted = len(taken), self._admit(taken, now)
-        if count < limit and not searched and self._lanes.search_due(now):
+        if not self._hungry and not searched and self._lanes.search_due(now):
             # Handed out at once: a search that fails must not cost jobs that are ours already.
             self._hand_out(admitted)
             self._open_stations(now)
             self._search(now)
-            taken = self._take_ready(limit - count)
+            taken = self._take_ready(limit - count, self.capacity - held - count)
             count, admitted = count + len(taken), self._admit(taken, now)
-        self._hungry = count >= limit
         if count:
             self._idle_rest = self.worker.polling_interval
         return admitted
@@ -593,21 +592,26 @@ class Worker(Role):
                 queues.note(session, unknown)
             self._noted |= unknown
 
-    def _take_ready(self, limit: int) -> list[ClaimedJob]:
+    def _take_ready(self, limit: int, starting: int = 0) -> list[ClaimedJob]:
+        """Claim jobs, of which so many start at once. Hungry afterwards if there may be more."""
         marks = self._lanes.marks()
         if not marks or limit <= 0:
+            self._hungry = False
             return []
         lease = (self.process_id << LEASE_BITS) + self._leases
         self._leases += limit  # also when the claim fails: it may have been made all the same
         # Not durable: a claim that a power cut undoes leaves its jobs ready, and whatever was stored after it is undone too.
         began = time.monotonic()
         with self.store.statement(durable=False) as session:
-            found, taken = ready.claim(session, marks, limit, self.process_id, lease, self._programs)
+            found, taken, left = ready.claim(session, marks, limit, self.process_id, lease, self._programs, starting)
         if wanted("polled"):
             emit("polled", count=len(found), seconds=time.monotonic() - began, process=self.name)
         self._pace.claimed(limit, len(found), sum(job.weight for job in found))
         self._lanes.taken(taken)
         self._unnoted |= {lane.queue for lane in taken} - self._noted
+        self._hungry = len(found) >= limit
+        if left:
+            self._announce(left)
         return found
 
     def _rest(self, now: float) -> float:

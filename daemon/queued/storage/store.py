@@ -83,7 +83,8 @@ class Store:
     def statement(
         self, durable: bool = True, meanwhile: Callable[[], None] | None = None
     ) -> AbstractContextManager[Session]:
-        """For a block of exactly one statement: a transaction of its own, in one round trip where the database can.
+        """For one statement: a transaction of its own, in one round trip where the database can. Should the block run more of them,
+        each is a transaction on PostgreSQL, and all are one on SQLite.
 
         `durable` as for `transaction`; on PostgreSQL the statement itself decides. `meanwhile`, which must not touch this store, is
         called while the server is at the statement, which then is one of `tuples`; before it, where nothing can be done meanwhile.

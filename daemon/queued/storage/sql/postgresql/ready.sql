@@ -14,6 +14,7 @@ SELECT queue, priority FROM lane
 -- name: claim
 -- Take up to :limit jobs from the given lanes. The lateral limits are fences: no plan can walk a whole table.
 -- Nobody looks for the claims of a process that is not registered, so it gets none.
+-- Arguments of more than :light bytes stay behind; what they weigh is told instead, and `arguments` reads as many as there is room for.
 -- A claim waits for no disk: losing one in a crash of the server only makes its jobs ready again.
 WITH lane AS MATERIALIZED (
   SELECT l.queue, l.priority, head.seq AS head
@@ -43,7 +44,8 @@ WITH lane AS MATERIALIZED (
   INSERT INTO queued.claimed (job_id, lease, process_id, queue, priority, attempt, ties)
   SELECT job_id, lease, :process_id, queue, priority, attempt, ties FROM leased
 )
-SELECT j.id, l.lease, j.class_name, l.queue, l.priority, l.attempt, j.arguments, j.options,
+SELECT j.id, l.lease, j.class_name, l.queue, l.priority, l.attempt,
+  CASE WHEN octet_length(j.arguments) <= :light THEN j.arguments END AS arguments, j.options,
   date_part('epoch', j.enqueued_at) AS enqueued,
   CASE WHEN l.attempt > 1 THEN (
     SELECT json_object_agg(c.policy, c.spent)::text FROM (
@@ -53,7 +55,8 @@ SELECT j.id, l.lease, j.class_name, l.queue, l.priority, l.attempt, j.arguments,
   ) END AS counters,
   l.ties,
   (SELECT k.steps FROM queued.checkpoints AS k WHERE k.job_id = l.job_id) AS steps,
-  date_part('epoch', now() - l.ready_at) AS waited, l.seq
+  date_part('epoch', now() - l.ready_at) AS waited,
+  CASE WHEN octet_length(j.arguments) > :light THEN octet_length(j.arguments) END AS heavy, l.seq
 FROM leased AS l CROSS JOIN LATERAL (
   SELECT id, class_name, arguments, options, enqueued_at FROM queued.jobs WHERE id = l.job_id LIMIT 1
 ) AS j
@@ -76,13 +79,15 @@ WITH picked AS MATERIALIZED (
   INSERT INTO queued.claimed (job_id, lease, process_id, queue, priority, attempt, ties)
   SELECT job_id, lease, :process_id, queue, priority, attempt, ties FROM leased
 )
-SELECT j.id, l.lease, j.class_name, l.queue, l.priority, l.attempt, j.arguments, j.options,
+SELECT j.id, l.lease, j.class_name, l.queue, l.priority, l.attempt,
+  CASE WHEN octet_length(j.arguments) <= :light THEN j.arguments END AS arguments, j.options,
   date_part('epoch', j.enqueued_at) AS enqueued,
   (SELECT json_object_agg(c.policy, c.spent)::text FROM (
      SELECT a.policy, count(*) AS spent FROM queued.attempts AS a
      WHERE a.job_id = l.job_id AND a.counted AND a.policy IS NOT NULL GROUP BY a.policy
    ) AS c) AS counters,
-  l.ties, NULL AS steps, date_part('epoch', now() - l.ready_at) AS waited, l.seq
+  l.ties, NULL AS steps, date_part('epoch', now() - l.ready_at) AS waited,
+  CASE WHEN octet_length(j.arguments) > :light THEN octet_length(j.arguments) END AS heavy, l.seq
 FROM leased AS l JOIN queued.jobs AS j ON j.id = l.job_id
 
 -- name: put_many
@@ -90,3 +95,18 @@ FROM leased AS l JOIN queued.jobs AS j ON j.id = l.job_id
 INSERT INTO queued.ready (job_id, queue, priority, attempt, ties)
 SELECT * FROM unnest(:ids::bigint[], :queues::text[], :priorities::bigint[], :attempts::bigint[], :ties::bigint[])
 RETURNING job_id, queue, priority, seq
+
+-- name: arguments
+-- What stayed behind in a claim.
+SELECT id, arguments FROM queued.jobs WHERE id = ANY(:ids)
+
+-- name: put_back
+-- Undo the claim of some jobs that there is no room for: each has its place in its lane again.
+WITH given AS (
+  SELECT * FROM unnest(:ids::bigint[], :leases::bigint[], :seqs::bigint[], :waits::float8[]) AS g(job_id, lease, seq, waited)
+), gone AS (
+  DELETE FROM queued.claimed AS c USING given AS g WHERE c.job_id = g.job_id AND c.lease = g.lease
+  RETURNING g.seq, c.job_id, c.queue, c.priority, c.attempt, c.ties, g.waited
+)
+INSERT INTO queued.ready (seq, job_id, queue, priority, attempt, ties, ready_at)
+SELECT seq, job_id, queue, priority, attempt, ties, {now} - waited * interval '1 second' FROM gone
