@@ -28,8 +28,9 @@ from queued.processes.runner_process import RunnerProcess
 from queued.processes.station import Delivery
 from queued.processes.wakeup import Wakeup
 from queued.processes.worker import Worker
-from queued.storage import processes, queues, scheduled
+from queued.storage import claimed, processes, queues, scheduled
 from queued.storage.store import Store, open_store
+from queued.telemetry import subscribe
 
 
 @pytest.fixture
@@ -280,3 +281,21 @@ def test_large_jobs_amid_small_ones_are_claimed_as_far_as_there_is_room_and_othe
     assert [(arrival.queue, arrival.priority) for arrival in told] == [("default", 0)]
     # The measure has seen them: what comes next is asked for in such numbers that it fits.
     assert worker._pace.allowance(worker.capacity) < MOST
+
+
+def test_a_job_that_ended_under_an_old_lease_and_under_a_new_one_has_ended_once(worker: Worker, store: Store) -> None:
+    [old] = claimed_jobs(worker, store, 1)
+    [other] = claimed_jobs(worker, store, 1)
+    with store.transaction() as session:
+        claimed.release(session, [(old.id, old.lease)], [])
+    worker._search(time.monotonic())
+    [new] = worker._take_ready(1)
+    assert new.id == old.id
+    for job in (old, other, new):
+        worker._outbox.add(Ended(job, "done", time.monotonic()))
+    told: list[tuple[str, int]] = []
+    end = subscribe(lambda name, data: told.append((name, data["job_id"])) if "job_id" in data else None)
+    worker._outbox.flush()
+    end()
+    assert state(store, old.id) == state(store, other.id) == "finished"
+    assert sorted(told) == sorted([("job_done", other.id), ("job_done", new.id), ("stale_outcome", old.id)])

@@ -331,7 +331,7 @@ class Outbox:
         return report
 
     def _finish_plain(self, batch: Sequence[Ended], now: float, meanwhile: Once) -> claimed.Report:
-        """What most jobs come to: one statement, which answers with the ids of those whose lease no longer holds."""
+        """What most jobs come to: one statement, which answers with those whose lease no longer holds."""
         ends = [
             (
                 ended.job.id,
@@ -344,7 +344,7 @@ class Outbox:
         ]
         with self._store.statement(meanwhile=None if meanwhile.done else meanwhile) as session:
             stale = claimed.finish_plain(session, ends)
-        return claimed.Report([ended.outcome(now) for ended in batch if ended.job.id in stale] if stale else [])
+        return claimed.Report([ended.outcome(now) for ended in batch if ended.key in stale] if stale else [])
 
     def _tell(self, batch: Sequence[Ended], refused: set[tuple[int, int]]) -> None:
         for ended in batch if refused else ():

@@ -49,14 +49,14 @@ class Worker:
     process_name: str
 
 
-def finish_plain(session: Session, ends: Sequence[tuple[int, int, str, float, float]]) -> set[int]:
-    """End attempts of jobs without ties that leave nothing else to be stored: one statement. The ids of stale ones.
+def finish_plain(session: Session, ends: Sequence[tuple[int, int, str, float, float]]) -> set[tuple[int, int]]:
+    """End attempts of jobs without ties that leave nothing else to be stored: one statement. (job id, lease) of stale ones.
 
     Each is (job id, lease, one of `END_STATES`' values, seconds that it ran, seconds since its end).
     """
     names = ("ids", "leases", "states", "durations", "ended_agos")
     rows = session.tuples("claimed.finish_plain", **listed(session.dialect, ends, *names), count=len(ends))
-    return {job_id for (job_id,) in rows}
+    return {(job_id, lease) for job_id, lease in rows}
 
 
 def finish(session: Session, outcomes: Sequence[Outcome], worker: Worker) -> Report:

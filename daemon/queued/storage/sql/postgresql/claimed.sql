@@ -26,12 +26,13 @@ SELECT job_id, attempt, ties FROM held
 
 -- name: finish_plain
 -- As `finish`, of jobs without ties and of which nothing else is to be said. Stale ones alone are returned: seldom any.
+-- They are told by their leases, of which each is given once: the same job may have ended under an old one and under a new one.
 WITH ended AS (
   SELECT job_id, lease, state, duration, ended_ago
   FROM unnest(:ids::bigint[], :leases::bigint[], :states::text[], :durations::float8[], :ended_agos::float8[])
        AS e(job_id, lease, state, duration, ended_ago)
 ), held AS MATERIALIZED (
-  SELECT c.job_id, c.attempt, c.process_id, e.state, e.duration, e.ended_ago
+  SELECT c.job_id, e.lease, c.attempt, c.process_id, e.state, e.duration, e.ended_ago
   FROM ended AS e CROSS JOIN LATERAL (
     SELECT job_id, attempt, process_id FROM queued.claimed
     WHERE job_id = e.job_id AND lease = e.lease LIMIT 1 FOR UPDATE
@@ -44,7 +45,7 @@ WITH ended AS (
          moment - (ended_ago + duration) * interval '1 second', moment - ended_ago * interval '1 second'
   FROM held CROSS JOIN (SELECT {now} AS moment) AS clock
 )
-SELECT job_id FROM ended WHERE (SELECT count(*) FROM held) < :count AND job_id <> ALL (ARRAY(SELECT job_id FROM held))
+SELECT job_id, lease FROM ended WHERE (SELECT count(*) FROM held) < :count AND lease <> ALL (ARRAY(SELECT lease FROM held))
 
 -- name: release
 -- Give claims back, untouched: the same attempt, at the right end of their lanes.

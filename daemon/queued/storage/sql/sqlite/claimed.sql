@@ -26,7 +26,7 @@ INSERT INTO temp.ended (job_id, lease, state, duration, ended_ago) VALUES (?, ?,
 
 DELETE FROM temp.ended WHERE NOT EXISTS (
   SELECT 1 FROM queued.claimed AS c WHERE c.job_id = temp.ended.job_id AND c.lease = temp.ended.lease
-) RETURNING job_id;
+) RETURNING job_id, lease;
 
 INSERT INTO queued.finished (job_id, state, attempt, process_id, started_at, finished_at)
 SELECT c.job_id, e.state, c.attempt, c.process_id,
