@@ -32,6 +32,15 @@ def test_the_allowance_grows_with_experience() -> None:
     assert paced(*[0.000_001] * 100).allowance(3) <= 200
 
 
+def test_the_first_short_job_is_believed() -> None:
+    assert paced(0.001).allowance(1) == 2
+    assert paced(0.001, 0.001).allowance(1) == 4
+
+
+def test_a_slow_job_after_the_first_short_ones_is_believed_too() -> None:
+    assert paced(0.001, 0.001, 1.0).allowance(1) == 0
+
+
 def test_one_slow_job_ends_it_at_once() -> None:
     pace = paced(*[0.000_1] * 500)
     assert pace.allowance(3) > 100

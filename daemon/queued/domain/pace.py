@@ -1,7 +1,8 @@
 """How many jobs a worker may hold beyond those it runs: what fits into a tenth of a second and into some memory.
 
 Short jobs then flow in batches, and neither long nor large ones are hoarded: a slow job, or a claim of large ones, pulls the
-measure up at once, quick and small ones bring it down slowly.
+measure up at once, quick and small ones bring it down slowly. The first jobs count as what they are: without that a worker
+fetched the first seven one by one, at 1 to 2 ms each.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ class Pace:
 
     def observe(self, duration: float) -> None:
         """A job took this long."""
-        share = 0.5 if duration > self._mean else 0.1
-        self._mean += (duration - self._mean) * share
         self._seen += 1
+        share = 0.5 if duration > self._mean else max(0.1, 1 / self._seen)
+        self._mean += (duration - self._mean) * share
 
     def claimed(self, asked: int, found: int, characters: int) -> None:
         """A claim that asked for so many jobs found so many, of so many characters together."""
