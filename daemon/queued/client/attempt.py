@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from queued.client import registry
 from queued.client.arguments import decode_call, decode_value
-from queued.client.callbacks import Abort, Around, coming_out, going_in
+from queued.client.callbacks import Abort, Around, coming_out, going_in, surrounded
 from queued.client.context import current_context, replace_context
 from queued.client.current import Running, running
 from queued.client.failure import class_path, describe
@@ -64,9 +64,13 @@ class Attempt:
 
     def __enter__(self) -> Attempt:
         # The runner's own context stays out of the job, and each job's out of the next: also a batch whose block was never left.
-        self._outside = current_context(), collecting.get()
+        context, collector = self._outside = current_context(), collecting.get()
         self._token = running.set(self._running)
-        _inside({}, None)
+        # Looked at first, for nearly always both are empty before and after.
+        if context:
+            replace_context({})
+        if collector is not None:
+            collecting.set(None)
         return self
 
     def opened(self) -> Callable[[], Any]:
@@ -84,6 +88,12 @@ class Attempt:
             context = {name: decode_value(value, f"context[{name!r}]") for name, value in stored.items()}
             self._running.context = context
             replace_context(context)
+        if surrounded(job):
+            self._go_in(job)
+        self._in_body = True
+        return partial(job.function, *args, **kwargs)
+
+    def _go_in(self, job: Job[..., Any]) -> None:
         for before in going_in("before_perform", job):
             before(self._running.job)
         arounds = going_in("around_perform", job)
@@ -91,8 +101,6 @@ class Attempt:
             self._arounds = ExitStack()
             for around in arounds:
                 self._arounds.enter_context(Around(around, self._running.job, swallows=True))
-        self._in_body = True
-        return partial(job.function, *args, **kwargs)
 
     def returned(self) -> None:
         """The function has returned: what is to follow, follows."""
@@ -125,7 +133,11 @@ class Attempt:
             token, self._token = self._token, None
             if token is not None:
                 running.reset(token)
-                _inside(*self._outside)
+                context, collector = self._outside
+                if current_context() is not context:
+                    replace_context(context)
+                if collecting.get() is not collector:
+                    collecting.set(collector)
 
     def _done(self) -> dict[str, Any]:
         outcome: dict[str, Any] = {"kind": "done"}
@@ -176,14 +188,6 @@ class Attempt:
             except Exception:
                 name = getattr(callback, "__qualname__", repr(callback))
                 logging.getLogger("queued").exception("the after_discard callback %s failed", name)
-
-
-def _inside(context: Mapping[str, Any], collector: Collector | None) -> None:
-    """Have this context and this open batch from now on. Looked at first, for nearly always both are empty before and after."""
-    if current_context() or context:
-        replace_context(context)
-    if collecting.get() is not collector:
-        collecting.set(collector)
 
 
 def call_here(call: Callable[[], Any]) -> None:

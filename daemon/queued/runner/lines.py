@@ -13,26 +13,23 @@ class Lines:
 
     def __init__(self, longest: int = LONGEST) -> None:
         self._longest = longest
-        self._begun: dict[Hashable, str] = {}
-
-    def __bool__(self) -> bool:
-        """Whether any line is begun and not ended."""
-        return bool(self._begun)
+        #: The lines that are begun and not ended.
+        self.begun: dict[Hashable, str] = {}
 
     def feed(self, key: Hashable, text: str) -> list[str]:
         """Take a piece; return the lines it completes, without their ends."""
-        *whole, rest = (self._begun.pop(key, "") + text).split("\n")
+        *whole, rest = (self.begun.pop(key, "") + text).split("\n")
         lines = [piece for line in whole for piece in self._cut(line.removesuffix("\r"))]
         if len(rest) >= self._longest:
             *pieces, rest = self._cut(rest)
             lines += pieces
         if rest:
-            self._begun[key] = rest
+            self.begun[key] = rest
         return lines
 
     def finish(self, key: Hashable) -> list[str]:
         """Return what was begun under the key as a line, if anything was."""
-        rest = self._begun.pop(key, "")
+        rest = self.begun.pop(key, "")
         return [rest] if rest else []
 
     def _cut(self, line: str) -> list[str]:

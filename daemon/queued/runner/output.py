@@ -144,7 +144,7 @@ class Stream(io.TextIOBase):
 
     def finish_job(self, job: int | None) -> None:
         """Pass on what the job began and did not end."""
-        if self._lines:
+        if self._lines.begun:
             with self._lock:
                 lines = self._lines.finish(job)
             for line in lines:

@@ -78,8 +78,16 @@ def jobs(rows: Sequence[Sequence[Any]]) -> Message:
 
 def deliveries(message: Message) -> list[dict[str, Any]]:
     """The jobs of such a frame, each with all of `DELIVERY`."""
-    same, names = message["same"], message["of"]
-    return [{**same, **dict(zip(names, row, strict=True))} for row in message["jobs"]]
+    names = message["of"]
+    # With all keys in place a copy is made in one piece, and never grows.
+    form = {**message["same"], **dict.fromkeys(names)}
+    made = []
+    for row in message["jobs"]:
+        delivery = form.copy()
+        for name, value in zip(names, row, strict=True):
+            delivery[name] = value
+        made.append(delivery)
+    return made
 
 
 class Decoder:
