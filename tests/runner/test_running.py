@@ -318,3 +318,12 @@ def test_thousands_of_tasks_end_once_also_where_tasks_start_at_once(start: Start
     runner.until(lambda: len(runner.outcomes()) == len(jobs))
     assert sorted(outcome["id"] for outcome in runner.told()) == jobs
     assert runner.process.slots() == []
+
+
+@pytest.mark.parametrize(("threads", "tasks"), [(1, 0), (0, 1)])
+def test_a_job_wakes_up_when_it_wants_to(start: Start, tmp_path: Path, threads: int, tasks: int) -> None:
+    runner = start("plain", "waiting").runner(threads=threads, tasks=tasks)
+    out = tmp_path / "out"
+    for job in runner.deliver(("plain.slack", str(out)), ("waiting.slack", str(out))):
+        assert runner.outcome(job)["kind"] == "done"
+    assert out.read_text().split() == ["1000", "1000"]

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from contextvars import ContextVar
+from pathlib import Path
 
 import queued
 
@@ -23,6 +24,12 @@ def nothing() -> None:
 def write(path: str, text: str) -> None:
     with open(path, "a") as file:
         file.write(text + "\n")
+
+
+@queued.job
+def slack(path: str) -> None:
+    """Write down how many nanoseconds longer than asked for a wait of this thread may last."""
+    write(path, Path(f"/proc/{threading.get_native_id()}/timerslack_ns").read_text().strip())
 
 
 @queued.job
