@@ -25,6 +25,7 @@ class Row:
 ROWS = (
     Row("drain_1", "drain, 1 worker", "jobs/s", "≥ 20 k", "> 25 k, then > 58 k"),
     Row("drain_2", "drain, 2 workers", "jobs/s", "-", "> 35 k, then > 75 k"),
+    Row("drain_deleted", "drain, 1 worker, finished jobs deleted", "jobs/s"),
     Row("cost_daemon", "CPU of a drained job: worker", "µs"),
     Row("cost_runner", "CPU of a drained job: its runner", "µs"),
     Row("cost_server", "CPU of a drained job: database server", "µs"),

@@ -129,6 +129,22 @@ def drain_1(database: Database, size: Size) -> Values:
     return {"drain_1": run(database, jobs.nothing, size.drain, threads=3)}
 
 
+def drain_deleted(database: Database, size: Size) -> Values:
+    """As `drain_1`, of jobs that are deleted with their end; the start is told by one before them that is kept."""
+    url = database.fresh()
+    jobs.nothing.set(queue="kept", priority=-1).enqueue()
+    last = enqueue(jobs.nothing, size.drain)
+    with daemon(url, {"retention": {"delete_finished": "default"}}, threads=3) as running:
+        running.start(ready=False)
+        running.wait_until(
+            lambda: not database.number(f"SELECT count(*) FROM {{t}}jobs WHERE id = {last}"), "the last job"
+        )
+        running.wait_until(lambda: database.number("SELECT count(*) FROM {t}jobs") == 1, "all jobs")
+        ended = time.time()
+        running.stop()
+    return {"drain_deleted": size.drain / (ended - database.first_start())}
+
+
 def drain_2(database: Database, size: Size) -> Values:
     return {"drain_2": run(database, jobs.nothing, size.drain, threads=3, processes=2)}
 
@@ -300,6 +316,7 @@ def _at_rest(database: Database, pid: int, seconds: float, prefix: str) -> Value
 MEASUREMENTS: Mapping[str, tuple[Callable[[Database, Size], Values], bool]] = {
     "drain_1": (drain_1, True),
     "drain_2": (drain_2, True),
+    "drain_deleted": (drain_deleted, True),
     "cost": (cost, True),
     "bulk": (bulk, True),
     "batched": (batched, True),

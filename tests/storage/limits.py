@@ -148,6 +148,7 @@ class Chaos:
                     wait=self.random.choice((0.0, 0.001)),
                     enqueue=(self.new_job(),) if kind == "done" and self.random.random() < 0.3 else (),
                     ties=job.ties,
+                    kept=kind != "done" or self.random.random() < 0.7,
                 )
             )
         with self.store.transaction() as session:

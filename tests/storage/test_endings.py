@@ -102,10 +102,10 @@ def test_of_many_plain_ends_the_stale_ones_alone_are_named_and_untouched(store: 
     assert whereabouts(store, found[4].id) == ["finished"]
 
 
-@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("state", ["finished", "deleted", None])
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_an_end_that_waits_for_a_cancellation_of_the_same_job_leaves_no_claim(
-    store: Store, claimer: Claimer, database_url: str, plain: bool
+    store: Store, claimer: Claimer, database_url: str, state: str | None
 ) -> None:
     found = one_claimed(store, claimer)
     other = psycopg.connect(database_url)
@@ -115,8 +115,8 @@ def test_an_end_that_waits_for_a_cancellation_of_the_same_job_leaves_no_claim(
     def end() -> None:
         own = open_store(database_url)
         with own.statement() as session:
-            if plain:
-                stale.extend(claimed.finish_plain(session, [(found.id, found.lease, "finished", 0.5, 0.25)]))
+            if state is not None:
+                stale.extend(claimed.finish_plain(session, [(found.id, found.lease, state, 0.5, 0.25)]))
             else:
                 report = claimed.Report()
                 claimed._end(session, [Outcome(found.id, found.lease, "done")], HERE, report, ties.Moves())
@@ -133,7 +133,7 @@ def test_an_end_that_waits_for_a_cancellation_of_the_same_job_leaves_no_claim(
     other.commit()
     thread.join()
     other.close()
-    assert (stale, whereabouts(store, found.id)) == ([], ["finished"])
+    assert (stale, whereabouts(store, found.id)) == ([], [] if state == "deleted" else ["finished"])
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

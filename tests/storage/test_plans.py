@@ -140,10 +140,12 @@ def test_ending_and_releasing_jobs_walks_no_table(crowded: Store) -> None:
     assert walks(top) == []
     ends = {"states": ["finished"] * 100, "durations": [0.1] * 100, "ended_agos": [0.0] * 100}
     assert walks(plan(crowded, "claimed.finish_plain", ids=some, leases=some, count=100, **ends)) == []
+    ends["states"] = ["finished", "deleted"] * 50
+    assert walks(plan(crowded, "claimed.finish_or_delete", ids=some, leases=some, count=100, **ends)) == []
     assert walks(plan(crowded, "claimed.release", ids=some, leases=some)) == []
 
 
-@pytest.mark.parametrize("statement", ["claimed.finish", "claimed.finish_plain"])
+@pytest.mark.parametrize("statement", ["claimed.finish", "claimed.finish_plain", "claimed.finish_or_delete"])
 def test_an_end_does_not_walk_over_the_claims_that_an_old_transaction_keeps_visible(
     crowded: Store, postgresql_url: str, statement: str
 ) -> None:

@@ -192,9 +192,11 @@ class Reader:
                 whole = False
         if not whole:
             return BROKEN
-        return tuple(values) if setting.kind == "modules" else self._queues(values, path, line)
+        return tuple(values) if setting.kind == "modules" else self._queues(setting, values, path, line)
 
-    def _queues(self, entries: Sequence[str], path: str, line: int) -> Any:
+    def _queues(self, setting: Setting, entries: Sequence[str], path: str, line: int) -> Any:
+        if not entries and not setting.default:
+            return ()
         if not entries:
             self.notes.problem(line, path, 'names no queue; write names, or "*" for all of them')
             return BROKEN

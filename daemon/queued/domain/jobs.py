@@ -206,6 +206,8 @@ class Outcome:
     checkpoint: Checkpoint | None = None
     #: Which attempt it was; told of those that were cut short, whose `failure` then says by what.
     attempt: int = 1
+    #: False: it is done, and nothing is to be left of the job, whose `ties` must then be told.
+    kept: bool = True
 
 
 @dataclass(frozen=True, slots=True)

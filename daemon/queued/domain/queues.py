@@ -77,6 +77,10 @@ class Selector:
                 return rank
         return None
 
+    def serves(self, queue: str) -> bool:
+        """Whether the queue is one of them."""
+        return self.rank(queue) is not None
+
     def groups(self, queues: Iterable[str]) -> list[tuple[str, ...]]:
         """The served ones of these queues, those of one rank together, first rank first; names in order inside.
 

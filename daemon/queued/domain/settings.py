@@ -108,6 +108,8 @@ class RetentionSettings:
     #: The record of operators' actions.
     audit: float | None = 90 * DAY
     batch_size: int = 500
+    #: The queues whose jobs are deleted with their end when they ended well; none where it is empty.
+    delete_finished: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -555,6 +557,14 @@ SETTINGS: tuple[Setting, ...] = (
         "How many jobs are cleared in one transaction.",
         minimum=1,
         maximum=100_000,
+    ),
+    Setting(
+        "retention.delete_finished",
+        "queues",
+        (),
+        "The queues whose jobs are deleted as soon as they have ended well, instead of being kept for finished: a name, prefix*"
+        " for all queues that begin so, * for all, -name or -prefix* for none of those. Nothing tells of such a job any more.",
+        default_text="none",
     ),
     Setting(
         "metrics",

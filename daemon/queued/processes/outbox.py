@@ -82,6 +82,8 @@ class Ended:
     checkpoint: Checkpoint | None = None
     #: Seconds from its being ready to its start, if it has started.
     waited: float | None = None
+    #: False: it is done, and nothing is to be left of the job.
+    kept: bool = True
 
     @property
     def key(self) -> tuple[int, int]:
@@ -116,6 +118,7 @@ class Ended:
             self.job.ties,
             self.checkpoint,
             self.job.attempt,
+            self.kept,
         )
 
     def frame(self) -> dict[str, Any]:
@@ -164,12 +167,22 @@ class Once:
 
 
 class Outbox:
-    """Outcomes and requests of one worker on their way to the database. `announce` is told of the work that comes of them."""
+    """Outcomes and requests of one worker on their way to the database. `announce` is told of the work that comes of them.
 
-    def __init__(self, store: Store, worker: claimed.Worker, announce: Callable[[Sequence[Arrival]], None]) -> None:
+    `deletes` says of a queue whether nothing is to be left of its jobs that are done; without it all are kept.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        worker: claimed.Worker,
+        announce: Callable[[Sequence[Arrival]], None],
+        deletes: Callable[[str], bool] | None = None,
+    ) -> None:
         self._store = store
         self._worker = worker
         self._announce = announce
+        self._deletes = deletes
         self._ended: list[Ended] = []
         self._requests: list[Request] = []
         self._late_ends: Postponed[Ended] = Postponed()
@@ -199,6 +212,8 @@ class Outbox:
         """An attempt has ended. How far it came goes with that."""
         last = self.checkpoints.take(ended.key)
         ended.checkpoint = ended.checkpoint or last
+        if self._deletes is not None:
+            ended.kept = ended.kind != "done" or not self._deletes(ended.job.queue)
         if not self._ended:
             self._since = time.monotonic()
         self._ended.append(ended)
@@ -336,7 +351,7 @@ class Outbox:
             (
                 ended.job.id,
                 ended.job.lease,
-                claimed.END_STATES[ended.kind],
+                claimed.END_STATES[ended.kind] if ended.kept else claimed.DELETED,
                 ended.duration,
                 max(0.0, now - ended.ended_at),
             )

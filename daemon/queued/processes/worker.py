@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from queued.domain.batches import NewBatch
@@ -54,6 +55,8 @@ DOUBT, DOUBT_EVERY = 30.0, 1.0
 UNSENT = 0.001
 #: A process's leases are its id and a count of so many bits: at 40 000 jobs a second they last for ten months.
 LEASE_BITS = 40
+#: Queues of which it is remembered whether nothing is left of their jobs.
+QUEUES = 1000
 #: Seconds that a runner may take to end in order.
 LEAVE = 1.0
 #: The first and the last second of the calendar, since 1970.
@@ -134,7 +137,13 @@ class Worker(Role):
     def ready(self) -> None:
         if self.settings.database.wake:
             self._bell = self.store.listen(["ready", "control"])
-        self._outbox = Outbox(self.store, claimed.Worker(hostname(), self.name), self._announce)
+        deleting = self.settings.retention.delete_finished
+        self._outbox = Outbox(
+            self.store,
+            claimed.Worker(hostname(), self.name),
+            self._announce,
+            lru_cache(QUEUES)(Selector.parse(deleting).serves) if deleting else None,
+        )
         self._ask_at = time.monotonic() + ASK
 
     def poll(self) -> float:

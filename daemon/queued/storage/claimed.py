@@ -15,6 +15,8 @@ from queued.storage.session import Row, Session, listed
 CRASH_POLICY = "crash"
 #: How the end of a job is called in the table `finished`.
 END_STATES = {"done": "finished", "discarded": "discarded", "cancelled": "cancelled"}
+#: What stands in place of those where nothing is to be left of a job.
+DELETED = "deleted"
 
 
 @dataclass(slots=True)
@@ -52,10 +54,11 @@ class Worker:
 def finish_plain(session: Session, ends: Sequence[tuple[int, int, str, float, float]]) -> set[tuple[int, int]]:
     """End attempts of jobs without ties that leave nothing else to be stored: one statement. (job id, lease) of stale ones.
 
-    Each is (job id, lease, one of `END_STATES`' values, seconds that it ran, seconds since its end).
+    Each is (job id, lease, one of `END_STATES`' values or `DELETED`, seconds that it ran, seconds since its end).
     """
+    statement = "claimed.finish_or_delete" if any(end[2] == DELETED for end in ends) else "claimed.finish_plain"
     names = ("ids", "leases", "states", "durations", "ended_agos")
-    rows = session.tuples("claimed.finish_plain", **listed(session.dialect, ends, *names), count=len(ends))
+    rows = session.tuples(statement, **listed(session.dialect, ends, *names), count=len(ends))
     return {(job_id, lease) for job_id, lease in rows}
 
 
@@ -94,6 +97,8 @@ def end(session: Session, outcomes: Sequence[Outcome], worker: Worker) -> tuple[
 
 
 def _end(session: Session, outcomes: Sequence[Outcome], worker: Worker, report: Report, moves: ties.Moves) -> None:
+    _delete(session, [outcome for outcome in outcomes if not outcome.kept], report, moves)
+    outcomes = [outcome for outcome in outcomes if outcome.kept]
     if not outcomes:
         return
     ends = [(o.job_id, o.lease, END_STATES[o.kind], float(o.duration), float(o.ended_ago)) for o in outcomes]
@@ -110,6 +115,18 @@ def _end(session: Session, outcomes: Sequence[Outcome], worker: Worker, report: 
             report.stale.append(outcome)
         elif outcome.failure is not None:
             _record(session, outcome.job_id, attempts[outcome.job_id], outcome.failure, outcome, worker, None)
+
+
+def _delete(session: Session, outcomes: Sequence[Outcome], report: Report, moves: ties.Moves) -> None:
+    """Leave nothing of jobs that are done. Their ties are settled as those of others: nothing there asks for the job itself."""
+    if not outcomes:
+        return
+    ends = [(o.job_id, o.lease, DELETED, float(o.duration), float(o.ended_ago)) for o in outcomes]
+    stale = finish_plain(session, ends)
+    tied = [outcome.job_id for outcome in outcomes if outcome.ties and (outcome.job_id, outcome.lease) not in stale]
+    moves.over += tied
+    moves.done += tied
+    report.stale += [outcome for outcome in outcomes if (outcome.job_id, outcome.lease) in stale]
 
 
 def _fail_or_retry(session: Session, outcome: Outcome, worker: Worker, report: Report, moves: ties.Moves) -> None:

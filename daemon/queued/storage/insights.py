@@ -179,7 +179,7 @@ def _locate(session: Session, job_id: int) -> tuple[Row, dict[str, Any]]:
         row = session.one("insights.job", id=job_id)
         if row is None:
             raise UnknownId(
-                f"there is no job {job_id}; jobs are cleared some time after their end (`retention` in queue.yml)"
+                f"there is no job {job_id}; jobs are deleted some time after their end, or with it (`retention` in queue.yml)"
             )
         place = _place(session, row)
         if place is not None:

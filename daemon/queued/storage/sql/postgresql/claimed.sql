@@ -47,6 +47,44 @@ WITH ended AS (
 )
 SELECT job_id, lease FROM ended WHERE (SELECT count(*) FROM held) < :count AND lease <> ALL (ARRAY(SELECT lease FROM held))
 
+-- name: finish_or_delete
+-- As `finish_plain`, but of a job whose state is 'deleted' nothing is left. Its run of a recurring task has no other place to learn of
+-- its end.
+WITH ended AS (
+  SELECT job_id, lease, state, duration, ended_ago
+  FROM unnest(:ids::bigint[], :leases::bigint[], :states::text[], :durations::float8[], :ended_agos::float8[])
+       AS e(job_id, lease, state, duration, ended_ago)
+), held AS MATERIALIZED (
+  SELECT c.job_id, e.lease, c.attempt, c.process_id, e.state, e.duration, e.ended_ago
+  FROM ended AS e CROSS JOIN LATERAL (
+    SELECT job_id, attempt, process_id FROM queued.claimed
+    WHERE job_id = e.job_id AND lease = e.lease LIMIT 1 FOR UPDATE
+  ) AS c
+), over AS MATERIALIZED (
+  SELECT array_agg(job_id) AS ids FROM held WHERE state = 'deleted'
+), gone AS (
+  DELETE FROM queued.claimed WHERE job_id = ANY (ARRAY(SELECT job_id FROM held))
+), put AS (
+  INSERT INTO queued.finished (job_id, state, attempt, process_id, started_at, finished_at)
+  SELECT job_id, state, attempt, process_id,
+         moment - (ended_ago + duration) * interval '1 second', moment - ended_ago * interval '1 second'
+  FROM held CROSS JOIN (SELECT {now} AS moment) AS clock WHERE state <> 'deleted'
+), jobs AS (
+  DELETE FROM queued.jobs WHERE id = ANY ((SELECT ids FROM over)::bigint[])
+), attempts AS (
+  DELETE FROM queued.attempts WHERE job_id = ANY ((SELECT ids FROM over)::bigint[])
+), checkpoints AS (
+  DELETE FROM queued.checkpoints WHERE job_id = ANY ((SELECT ids FROM over)::bigint[])
+), interruptions AS (
+  DELETE FROM queued.interruptions WHERE job_id = ANY ((SELECT ids FROM over)::bigint[])
+), runs AS (
+  UPDATE queued.recurring_runs AS r
+  SET outcome = 'finished',
+      finished_at = {now} - (SELECT ended_ago FROM held WHERE job_id = r.job_id) * interval '1 second'
+  WHERE outcome IS NULL AND job_id = ANY ((SELECT ids FROM over)::bigint[])
+)
+SELECT job_id, lease FROM ended WHERE (SELECT count(*) FROM held) < :count AND lease <> ALL (ARRAY(SELECT lease FROM held))
+
 -- name: release
 -- Give claims back, untouched: the same attempt, at the right end of their lanes.
 WITH given AS (
