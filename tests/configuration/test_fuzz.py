@@ -174,7 +174,12 @@ usable = st.fixed_dictionaries(
         "shutdown_timeout": st.floats(0, 1e9).map(lambda number: round(number, 3)),
         "mode": st.sampled_from(["fork", "async"]),
         "scheduler": st.just({}),
-        "retention": st.fixed_dictionaries({"finished": st.sampled_from(["never", 5, "2 days"])}),
+        "retention": st.fixed_dictionaries(
+            {
+                "finished": st.sampled_from(["never", 5, "2 days"]),
+                "delete_finished": st.sampled_from([[], "*", ["mail", "clicks*", "-clicks_of_today"]]),
+            }
+        ),
     },
 )
 

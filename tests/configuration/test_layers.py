@@ -139,7 +139,7 @@ crash_limit: 4
 heartbeat_interval: 2
 alive_threshold: 4.5
 start_retries: 0
-retention: {finished: never, discarded: 12 hours, cancelled: 3600, failed: 2 weeks, batch_size: 10}
+retention: {finished: never, discarded: 12 hours, cancelled: 3600, failed: 2 weeks, batch_size: 10, delete_finished: [clicks, "mail*"]}
 runtime_directory: run
 log_level: debug
 """
@@ -155,6 +155,9 @@ log_level: debug
     retention = settings.retention
     assert (retention.finished, retention.discarded, retention.cancelled) == (None, 43200.0, 3600.0)
     assert (retention.failed, retention.batch_size) == (1209600.0, 10)
+    assert retention.delete_finished == ("clicks", "mail*")
+    assert files.load(DATABASE).settings.retention.delete_finished == ()
+    assert files.load(DATABASE + "retention: {delete_finished: []}\n").settings.retention.delete_finished == ()
     assert settings.runtime_directory == str(files.directory / "run")
     assert settings.log_level == "debug"
 

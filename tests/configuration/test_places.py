@@ -94,6 +94,14 @@ def test_all_faults_of_a_file_are_told_at_once_in_the_order_of_lines(files: File
             "retention: {finished: 1 dya}",
             "retention.finished: '1 dya' has the unit 'dya', which is not one; did you mean day?",
         ),
+        (
+            'retention: {delete_finished: [mail, "a*b"]}',
+            "retention.delete_finished: 'a*b' has a * that is not at its end, and only queues that begin alike can be matched; write a*",
+        ),
+        (
+            "retention: {delete_finished: {mail: true}}",
+            "retention.delete_finished: is a mapping; write text or list of texts",
+        ),
         ("retention: {batch_size: 0}", "retention.batch_size: 0 is too small"),
         ("mode: frok", "mode: 'frok' is not one of fork, async; did you mean fork?"),
         (

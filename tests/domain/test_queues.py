@@ -144,3 +144,14 @@ def test_groups_hold_each_served_queue_once_in_the_order_of_its_rank(entries: li
     assert sorted(served) == sorted({queue for queue in queues if selector.rank(queue) is not None})
     ranks = [selector.rank(queue) for queue in served]
     assert ranks == sorted(ranks, key=lambda rank: -1 if rank is None else rank)
+
+
+def test_a_selector_says_of_each_queue_whether_it_is_one_of_its_own() -> None:
+    selector = Selector.parse(["clicks", "mail*", "-mail_audit"])
+    assert [selector.serves(name) for name in ("clicks", "mail_bulk", "mail_audit", "click", "")] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]

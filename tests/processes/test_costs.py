@@ -35,13 +35,20 @@ SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 class Life:
     """Takes jobs that do nothing through their lives, with the calls that clients and workers make."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, deletes: Callable[[str], bool] | None = None) -> None:
         self.store = store
-        self._outbox = Outbox(store, claimed.Worker("here", "worker-1"), store.ring)
+        self._outbox = Outbox(store, claimed.Worker("here", "worker-1"), store.ring, deletes)
         self._lanes = Lanes(Selector.parse(("*",)))
         with store.transaction() as session:
             self.process_id = processes.register(
-                session, name="worker-1", kind="Worker", supervisor=None, pid=1, hostname="h", identity={}, metadata={}
+                session,
+                name=f"worker-{id(self)}",
+                kind="Worker",
+                supervisor=None,
+                pid=1,
+                hostname="h",
+                identity={},
+                metadata={},
             )
         self._lease = self.process_id << 40
         for _ in range(WARM):
@@ -110,6 +117,19 @@ def test_a_claim_and_an_ack_of_a_batch_are_one_statement_and_one_round_trip_each
     on_the_wire(counted, 1, 1)
 
 
+@POSTGRESQL
+def test_an_ack_that_deletes_some_of_its_jobs_is_one_statement_and_one_round_trip(store: Store) -> None:
+    life = Life(store, lambda queue: queue == "default")
+    store.enqueue([NewJob("app.jobs.nothing", queue="default" if n % 2 else "kept") for n in range(BATCH)])
+    with store.reading() as session:
+        life._lanes.searched(ready.lanes(session), 0.0, 0.0)
+    jobs = life.claim(BATCH)
+    assert {job.queue for job in jobs} == {"default", "kept"}
+    with counting(store) as counted:
+        life.ack(jobs)
+    on_the_wire(counted, 1, 1)
+
+
 class Log:
     """How long PostgreSQL's write-ahead log has grown, in bytes.
 
@@ -169,6 +189,20 @@ def test_a_job_of_a_batch_writes_less_than_a_kilobyte_of_log_in_its_whole_life(l
     limits = {"enqueue": 420, "claim": 320, "ack": 370}
     assert all(found[part] <= limit for part, limit in limits.items()), f"bytes of log a job: {found}"
     assert sum(found.values()) <= 1100, f"bytes of log a job: {found}"
+
+
+@POSTGRESQL
+def test_a_job_that_is_deleted_with_its_end_writes_no_more_log_than_one_that_is_kept(log: Log, store: Store) -> None:
+    lives = {"kept": Life(store), "deleted": Life(store, lambda queue: True)}
+    found = {}
+    for name, life in lives.items():
+        life.enqueue(BULK)
+        taken = [life.claim(BATCH) for _ in range(BULK // BATCH)]
+        log.grown()
+        for jobs in taken:
+            life.ack(jobs)
+        found[name] = log.grown() / BULK
+    assert found["deleted"] <= found["kept"], f"bytes of log an ack of a job: {found}"
 
 
 @POSTGRESQL

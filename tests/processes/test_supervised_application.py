@@ -15,7 +15,7 @@ import pytest
 
 from fixtures.supervised import Supervised, wait_for
 from queued.domain.jobs import NewJob
-from queued.domain.settings import AppSettings, DispatcherSettings, Settings, WorkerSettings
+from queued.domain.settings import AppSettings, DispatcherSettings, RetentionSettings, Settings, WorkerSettings
 from queued.processes.slots import process_start_time
 from queued.storage.store import Store
 
@@ -168,6 +168,35 @@ def test_a_reload_runs_new_code_and_ends_the_old_fork_server(app: Settings, stor
     assert [row["name"] for row in supervised.rows("Worker")] != [worker["name"]]
     first = int(re.findall(r"Loaded the application \(pid: (\d+)", supervised.log())[0])
     wait_for(lambda: process_start_time(first) is None, "the end of the old fork server")
+
+
+@pytest.mark.parametrize("mode", ["fork", "async"])
+def test_a_reload_has_jobs_of_a_queue_deleted_with_their_end_and_those_of_others_not(
+    app: Settings, store: Store, supervise: Supervise, mode: str
+) -> None:
+    after = replace(app, mode=mode, retention=RetentionSettings(delete_finished=("clicks*",)))
+    supervised = supervise(app, mode=mode, reload=lambda: after)
+    supervised.wait_for_rows("Worker", 1)
+
+    def state(job_id: int) -> str | None:
+        with store.reading() as session:
+            found = session.one("insights.state", id=job_id)
+        return None if found is None else found["state"]
+
+    (before,) = store.enqueue([replace(job("note", "before"), queue="clicks")])
+    wait_for(lambda: state(before) == "finished", supervised.log)
+    supervised.signal(signal.SIGHUP)
+    supervised.wait_for_log("Reloaded: every actor")
+    deleted, kept, failed = store.enqueue(
+        [
+            replace(job("note", "deleted"), queue="clicks_of_today"),
+            replace(job("note", "kept"), queue="mail"),
+            replace(job("note"), queue="clicks"),
+        ]
+    )
+    wait_for(lambda: (state(deleted), state(kept), state(failed)) == (None, "finished", "failed"), supervised.log)
+    assert sorted(ledger(app)) == ["before", "deleted", "kept"]
+    assert state(before) == "finished"
 
 
 def test_a_killed_fork_server_is_replaced_and_the_worker_asks_the_new_one(
