@@ -139,7 +139,8 @@ crash_limit: 4
 heartbeat_interval: 2
 alive_threshold: 4.5
 start_retries: 0
-retention: {finished: never, discarded: 12 hours, cancelled: 3600, failed: 2 weeks, batch_size: 10, delete_finished: [clicks, "mail*"]}
+retention:
+  {finished: never, discarded: 12 hours, cancelled: 3600, failed: 2 weeks, batch_size: 10, delete_finished: [clicks, "mail*"]}
 runtime_directory: run
 log_level: debug
 """
