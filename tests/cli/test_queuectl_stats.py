@@ -6,7 +6,7 @@ import pytest
 
 from cli.conftest import Hand, Program, job
 from queued.domain.figures import percentile
-from queued.storage import stats
+from queued.storage import processes, stats
 from queued.storage.store import Store
 
 
@@ -55,6 +55,24 @@ def test_of_too_many_jobs_the_newest_are_read_and_that_is_told(
     told = ctl("stats", "--json").json
     assert (told["complete"], told["read"]) == (False, 3)
     assert "3 jobs were read" in ctl("stats").err
+
+
+def test_jobs_that_workers_delete_are_named_where_they_are_not_counted(ctl: Program, store: Store) -> None:
+    assert "not counted" not in ctl("stats").err + ctl("status").out
+    with store.transaction() as session:
+        processes.register(
+            session,
+            name="w",
+            kind="Worker",
+            supervisor=None,
+            pid=1,
+            hostname="h",
+            identity={},
+            metadata={"delete_finished": "clicks,mail*"},
+        )
+    told = "jobs of clicks,mail* that ended well are deleted, and are not counted"
+    assert told in ctl("stats").err
+    assert told in ctl("status").out
 
 
 def test_a_percentile_is_a_value_that_occurred() -> None:

@@ -196,6 +196,7 @@ def test_a_reload_has_jobs_of_a_queue_deleted_with_their_end_and_those_of_others
     )
     wait_for(lambda: (state(deleted), state(kept), state(failed)) == (None, "finished", "failed"), supervised.log)
     assert sorted(ledger(app)) == ["before", "deleted", "kept"]
+    assert '"delete_finished": "clicks*"' in supervised.rows("Worker")[-1]["metadata"]
     assert state(before) == "finished"
 
 

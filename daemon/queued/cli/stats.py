@@ -34,6 +34,7 @@ def add(commands: Subparsers, common: argparse.ArgumentParser) -> None:
 
 def stats(arguments: argparse.Namespace) -> int:
     """Print the figures."""
+    from queued.domain.insights import uncounted
     from queued.domain.moments import resolve
     from queued.storage import insights
     from queued.storage import stats as ended
@@ -41,6 +42,7 @@ def stats(arguments: argparse.Namespace) -> int:
     with target(arguments) as database, database.store.reading() as session:
         begin = resolve(arguments.since, insights.now(session))
         found, complete = ended.figures(session, arguments.by, begin)
+        left_out = uncounted(insights.processes(session))
     figures = found.listed()
     footer = "" if figures else "no job ended in this time"
     if not complete:
@@ -66,7 +68,7 @@ def stats(arguments: argparse.Namespace) -> int:
         records=[as_json(figure) for figure in figures],
         names=[figure.name for figure in figures],
         around={"by": arguments.by, "since": begin, "complete": complete, "read": found.count},
-        footer=footer,
+        footer="\n".join(filter(None, (footer, left_out))),
     )
     return show(arguments, listing)
 

@@ -10,7 +10,7 @@ from queued.cli import exits
 from queued.cli.database import target
 from queued.cli.options import Subparsers, add_command
 from queued.cli.output import moment, one_line, say, say_json, span, style, table
-from queued.domain.insights import Finding, Overview, QueueInfo, diagnose
+from queued.domain.insights import Finding, Overview, QueueInfo, diagnose, uncounted
 
 
 def add(commands: Subparsers, common: argparse.ArgumentParser) -> None:
@@ -92,6 +92,7 @@ def screen(overview: Overview, findings: Sequence[Finding], healthy: bool, where
         f"       Jobs: {overview.ready} ready{oldest}; {overview.scheduled} scheduled, {overview.blocked} blocked, "
         f"{overview.running} running, {overview.failed} failed",
         f"  Last hour: {hour}",
+        *([f"             {left_out}"] if (left_out := uncounted(overview.processes)) else []),
         f"    Seen at: {moment(overview.now)}",
     ]
     if overview.queues:

@@ -6,7 +6,7 @@ the database's clock, and `now` always comes from there, so a host with a wrong 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from shlex import quote
@@ -358,6 +358,12 @@ def serves(queues: object, name: str) -> bool:
     if not isinstance(listed, (list, tuple)):
         return True
     try:
-        return Selector.parse([str(entry) for entry in listed]).rank(name) is not None
+        return Selector.parse([str(entry) for entry in listed]).serves(name)
     except ConfigurationError:
         return True
+
+
+def uncounted(processes: Iterable[ProcessInfo]) -> str:
+    """Which jobs no figure of ended ones knows, in words: workers delete them. Empty where there are none."""
+    queues = sorted({str(process.metadata.get("delete_finished") or "") for process in processes} - {""})
+    return f"jobs of {', '.join(queues)} that ended well are deleted, and are not counted" if queues else ""

@@ -124,6 +124,9 @@ class Worker(Role):
             **pool,
             "polling_interval": self.worker.polling_interval,
             **({"runs": "programs only"} if self._programs else {}),
+            **(
+                {"delete_finished": ",".join(deleting)} if (deleting := self.settings.retention.delete_finished) else {}
+            ),
             "slots": [*self._slots, self._untold],
         }
 
