@@ -17,6 +17,7 @@ from fixtures.supervised import Supervised, wait_for
 from queued.domain.jobs import NewJob
 from queued.domain.settings import AppSettings, DispatcherSettings, RetentionSettings, Settings, WorkerSettings
 from queued.processes.slots import process_start_time
+from queued.storage import ready
 from queued.storage.store import Store
 
 Supervise = Callable[..., Supervised]
@@ -235,6 +236,31 @@ def test_a_killed_workers_running_job_is_known_its_runner_ended_and_the_job_run_
         attempts = session.all("insights.attempts", id=1)
     assert len(attempts) == (1 if blamed else 0)
     assert supervised.rows() == []
+
+
+def test_no_job_is_lost_with_killed_workers_though_nothing_is_kept_of_those_that_ended(
+    app: Settings, store: Store, supervise: Supervise
+) -> None:
+    kills = 3
+    supervised = supervise(replace(app, retention=RetentionSettings(delete_finished=("*",))))
+    names = {str(n) for n in range(1500)}
+    for kill in range(kills):
+        own = [name for name in names if int(name) % kills == kill]
+        store.enqueue([job("note", name) for name in own])
+        [worker] = supervised.wait_for_rows("Worker", 1)
+        wait_for(lambda own=own: len(set(own) & set(ledger(app))) > 20, supervised.log)
+        os.kill(worker["pid"], signal.SIGKILL)
+        wait_for(
+            lambda worker=worker: [row["name"] for row in supervised.rows("Worker")] not in ([], [worker["name"]]),
+            supervised.log,
+        )
+
+    def left() -> list[Any]:
+        with store.reading() as session:
+            return [*ready.lanes(session), *session.all("insights.claimed_by_process", cap=10_000)]
+
+    wait_for(lambda: not left(), supervised.log)
+    assert set(ledger(app)) == names
 
 
 @pytest.mark.parametrize("mode", ["fork", "async"])
