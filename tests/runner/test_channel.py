@@ -13,7 +13,7 @@ import pytest
 from queued.processes import slots
 from queued.runner import wire
 from queued.runner.channel import Channel
-from queued.runner.slots import MOST_ENDS, Slots
+from queued.runner.slots import MOST_UNSENT, Slots
 
 PATIENCE = 60
 
@@ -86,7 +86,7 @@ def test_an_end_while_another_thread_sends_does_not_wait_for_it(ends: Ends) -> N
 
 
 def test_no_end_is_lost_when_there_are_more_than_a_slot_has_room_for(ends: Ends) -> None:
-    count = 10 * MOST_ENDS
+    count = 10 * MOST_UNSENT
     for job in range(1, count + 1):
         ends.channel.done(0, (job, 7), 1e12, 1e12, more=True)
     ends.channel.flush()

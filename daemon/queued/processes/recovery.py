@@ -1,8 +1,8 @@
 """What becomes of the jobs of a process that is gone.
 
 Its runners are killed first and waited for: a job that is given away must not still be running here. Their slot files say
-exactly which jobs were running, and those crashed; how others had ended without anybody hearing of it, and that is stored.
-All the rest go back to ready, untouched.
+exactly which jobs were running, and those crashed; how others had ended, and that is stored where nobody has done so, for who
+heard of it may have been killed before. All the rest go back to ready, untouched.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import signal
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -41,23 +42,17 @@ def recover(store: Store, process: Row, reason: str, crash_limit: int, *, blame:
     paths = slot_files(process) if is_local(process["identity"]) else []
     end_runners(paths)
     files = read(paths)
-    # What a worker could not tell may stand in its runner's file as well: told twice, the database would take none of it.
-    outcomes = list({(o.job_id, o.lease): o for o in (outcome_of(f) for file in files for f in file.outcomes)}.values())
     running = running_jobs(files) if blame else {}
-    try:
-        recovered = _settle(store, process, outcomes, running, reason, crash_limit)
-    except DatabaseUnavailable:
-        raise
-    except (DatabaseError, BatchFinished):
-        # An outcome that cannot be stored must not keep the other jobs from being settled: that one runs again.
-        recovered = _settle(store, process, [], running, reason, crash_limit)
+    recovered = _settle_all(store, process, outcomes_of(files), running, reason, crash_limit)
     remove(paths)
     return recovered
 
 
 def give_back(store: Store, process: Row, reason: str) -> Recovered:
-    """Make all its claims ready again, without blame, and delete its row; its runners are the caller's to freeze and kill."""
-    return _settle(store, process, [], {}, reason, crash_limit=0)
+    """Store what has ended and make all its other claims ready again, without blame, and delete its row; its runners are the
+    caller's to freeze before and to kill."""
+    files = read(slot_files(process)) if is_local(process["identity"]) else []
+    return _settle_all(store, process, outcomes_of(files), {}, reason, crash_limit=0)
 
 
 def slot_files(process: Row) -> list[Path]:
@@ -71,8 +66,17 @@ def slot_files(process: Row) -> list[Path]:
 
 
 def read(paths: Iterable[Path]) -> list[SlotFile]:
-    """The slot files that are there."""
-    return [file for path in paths if (file := slots.read(str(path))) is not None]
+    """The slot files that are there, with all that they tell."""
+    return [file for path in paths if (file := slots.read(str(path), told=True)) is not None]
+
+
+def outcomes_of(files: Sequence[SlotFile]) -> list[Outcome]:
+    """How jobs ended, each job once: of its attempts at one process the one with the largest lease can be the last alone.
+
+    What a worker could not tell may stand in its runner's file as well: told twice, the database would take none of it.
+    """
+    found = sorted((frame for file in files for frame in (*file.told, *file.outcomes)), key=itemgetter("lease"))
+    return [outcome_of(frame) for frame in {frame["id"]: frame for frame in found}.values()]
 
 
 def running_jobs(files: Sequence[SlotFile]) -> dict[int, int] | None:
@@ -133,6 +137,33 @@ def outcome_of(frame: Mapping[str, Any]) -> Outcome:
         checkpoint=checkpoint_of(frame, frame.get("checkpoint")),
         attempt=frame.get("attempt", 1),
     )
+
+
+def _settle_all(
+    store: Store,
+    process: Row,
+    outcomes: Sequence[Outcome],
+    running: dict[int, int] | None,
+    reason: str,
+    crash_limit: int,
+) -> Recovered:
+    """As `_settle`; but an outcome that cannot be stored keeps no other job from being settled: that one runs again."""
+    try:
+        return _settle(store, process, outcomes, running, reason, crash_limit)
+    except DatabaseUnavailable:
+        raise
+    except (DatabaseError, BatchFinished):
+        worker = claimed.Worker(process["hostname"], process["name"])
+        for outcome in outcomes:
+            try:
+                with store.transaction() as session:
+                    report = claimed.finish(session, [outcome], worker)
+            except DatabaseUnavailable:
+                raise
+            except (DatabaseError, BatchFinished):
+                continue
+            store.ring(report.arrivals)
+        return _settle(store, process, [], running, reason, crash_limit)
 
 
 def _settle(

@@ -114,6 +114,8 @@ class Channel:
             self._outcomes.append(outcome)
             if not noted:
                 self._transmit()
+                if self._slots.note(outcome):
+                    self._slots.forget()
         # Only now: a crash in between must find the outcome or the slot, and may find both.
         self._slots.end(index)
         self._linger(monotonic(), more)

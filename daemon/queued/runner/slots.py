@@ -1,18 +1,22 @@
 """The slot file: what a runner is doing, in a file that outlives it.
 
-A header, one slot for each job that can run at once, for each slot a ring of ends, then a journal. Ring and journal hold the
-outcomes that are not sent yet:
+A header, one slot for each job that can run at once, for each slot a ring of ends, then a journal of two areas. Rings and journal
+hold the outcomes that are not sent yet, and behind them the last that were:
 
-    header   "QSLT", version u32, pid u64, start time in clock ticks u64, number of slots u64, ends in a ring u64
+    header   "QSLT", version u32, pid u64, start time in clock ticks u64, number of slots u64, ends in a ring u64, bytes of an
+             area u64
     slot     job_id u64, lease u64, started f64 (CLOCK_MONOTONIC); job_id 0 is a free slot
     ring     ends written so far u64, ends sent so far u64, then the ends: wire.END, number n at place n modulo the ring's size
-    journal  length u64, then that many bytes: the other outcomes as JSON objects, joined by commas
+    journal  of each area: its length u64, how much of it is sent u64; then the areas: the other outcomes as JSON objects, joined by
+             commas
 
 In the byte order of the host. The file is mapped, so a write is a copy in memory, and the kernel keeps it when the process is
 killed. `job_id` is written last and cleared first, the count of a ring and the length of the journal are written after what they
 count, and each of these words in one step (`pack_into` writes zeros first): a reader never sees half an entry. Rings and journal
 are what makes it safe to send outcomes in batches: a job that ended is known to have ended, even when its neighbour kills the
-process before the batch has gone out.
+process before the batch has gone out. What was sent is kept because the worker that has read it may be killed before it has stored
+it: of 500 short jobs 300 ran again then. Who settles the claims of a dead worker offers the database all that is here, and the
+leases tell what it knows already.
 
 Nearly all jobs end plainly, and those need no lock: a ring is written by the one attempt that has its slot. Threads of short
 jobs that take turns at a lock would sleep and wake each other for each job, at five times the price of the job.
@@ -27,18 +31,21 @@ import struct
 from .wire import END
 
 MAGIC = b"QSLT"
-VERSION = 2
-HEADER = struct.Struct("=4sIQQQQ")
+VERSION = 3
+HEADER = struct.Struct("=4sIQQQQQ")
 SLOT = struct.Struct("=QQd")
 RING = struct.Struct("=QQ")
+AREAS = struct.Struct("=QQQQ")
 WORD = struct.Struct("=Q")
 _LEASE_AND_START = struct.Struct("=Qd")
 
-#: Bytes of outcomes that can wait. When they do not fit they are sent instead.
-JOURNAL = 64 * 1024
-#: Ends that a ring holds: so many, but of all rings together about as many as a journal would hold, and some in any case. As many
-#: as share a worker's ack: with 64 a thread of jobs that do nothing stopped every 0.7 ms to wake its worker, for 1 µs a job.
-MOST_ENDS, ALL_ENDS, LEAST_ENDS = 256, 2048, 4
+#: Bytes of an area of the journal. When one is full the other is begun anew, if all in there is sent; else outcomes are sent first.
+JOURNAL = 128 * 1024
+#: Ends that a ring holds: so many, but of all rings together twice what a worker may have in its hands, and some in any case.
+MOST_ENDS, ALL_ENDS, LEAST_ENDS = 4096, 8192, 4
+#: Ends of one slot that may wait to be sent, as many as share a worker's ack: with 64 a thread of jobs that do nothing stopped
+#: every 0.7 ms to wake its worker, for 1 µs a job.
+MOST_UNSENT = 256
 
 
 def ring_size(ends: int) -> int:
@@ -52,20 +59,24 @@ class Slots:
 
     def __init__(self, path: str, count: int, pid: int, start_time: int) -> None:
         self._ends = max(LEAST_ENDS, min(MOST_ENDS, ALL_ENDS // max(1, count)))
+        self._most_unsent = min(self._ends, MOST_UNSENT)
         self._rings = HEADER.size + SLOT.size * count
         self._ring_size = ring_size(self._ends)
         self._journal = self._rings + self._ring_size * count
-        self._used = 0
+        #: Of each area: how much is used, and how much of that is sent; and the area that is written to.
+        self._used, self._told, self._area = [0, 0], [0, 0], 0
         self._written = [0] * count
         self._sent = [0] * count
         #: The slots with ends that are not sent. Adding and removing are one step of C each.
         self._unsent: set[int] = set()
-        size = self._journal + WORD.size + JOURNAL
+        size = self._journal + AREAS.size + 2 * JOURNAL
         fresh = path + ".new"
         descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             # Written, not truncated to size: a hole that the disk has no room for later would be SIGBUS in a job.
-            zeros = memoryview(HEADER.pack(MAGIC, VERSION, pid, start_time, count, self._ends).ljust(size, b"\0"))
+            zeros = memoryview(
+                HEADER.pack(MAGIC, VERSION, pid, start_time, count, self._ends, JOURNAL).ljust(size, b"\0")
+            )
             while zeros:
                 zeros = zeros[os.write(descriptor, zeros) :]
             self._map = mmap.mmap(descriptor, size)
@@ -87,8 +98,8 @@ class Slots:
         self._words[(HEADER.size + SLOT.size * index) // WORD.size] = 0
 
     def end_plainly(self, index: int, job_id: int, lease: int, started: float, ended: float) -> int:
-        """The job in the slot is done, and the slot is free. Returns how many more ends its ring can take; the last place is for
-        whoever makes room."""
+        """The job in the slot is done, and the slot is free. Returns how many more ends may wait; the last place is for whoever
+        makes room."""
         written = self._written[index]
         ring = self._rings + self._ring_size * index
         place = ring + RING.size + END.size * (written % self._ends)
@@ -98,7 +109,7 @@ class Slots:
         self._written[index] = written  # after the file's: whoever sends by this must not be ahead of that
         self._words[(HEADER.size + SLOT.size * index) // WORD.size] = 0
         self._unsent.add(index)
-        return self._ends - (written - self._sent[index])
+        return self._most_unsent - (written - self._sent[index])
 
     def take_ends(self) -> tuple[bytes, list[tuple[int, int]]]:
         """The ends that are not sent yet, one after the other, and the places up to which they go, for `ends_sent`."""
@@ -125,22 +136,34 @@ class Slots:
             self._sent[index] = written
 
     def note(self, outcome: bytes) -> bool:
-        """Keep an outcome that is to be sent soon; False when there is no room for it."""
-        separator = b"," if self._used else b""
-        used = self._used + len(separator) + len(outcome)
-        if used > JOURNAL:
+        """Keep an outcome that is to be sent soon; False when there is no room for it until what waits is sent."""
+        if len(outcome) > JOURNAL:
             return False
-        start = self._journal + WORD.size
-        self._map[start + self._used : start + used] = separator + outcome
-        self._words[self._journal // WORD.size] = used
-        self._used = used
+        if self._used[self._area] + 1 + len(outcome) > JOURNAL:
+            other = 1 - self._area
+            if self._told[other] < self._used[other]:
+                return False
+            self._area = other
+            self._note_words(other, 0, 0)
+        area = self._area
+        used = self._used[area]
+        entry = b"," + outcome if used else outcome
+        start = self._journal + AREAS.size + JOURNAL * area + used
+        self._map[start : start + len(entry)] = entry
+        self._note_words(area, used + len(entry), self._told[area])
         return True
 
     def forget(self) -> None:
         """The outcomes that were noted have been sent."""
-        if self._used:
-            self._used = 0
-            self._words[self._journal // WORD.size] = 0
+        for area in (0, 1):
+            if self._told[area] < self._used[area]:
+                self._note_words(area, self._used[area], self._used[area])
+
+    def _note_words(self, area: int, used: int, told: int) -> None:
+        self._used[area], self._told[area] = used, told
+        place = self._journal // WORD.size + 2 * area
+        self._words[place] = used
+        self._words[place + 1] = told
 
 
 def process_start_time(pid: int) -> int | None:
