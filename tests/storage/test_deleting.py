@@ -133,7 +133,7 @@ def test_an_end_under_a_stale_lease_deletes_nothing(store: Store, claimer: Claim
         with store.transaction() as session:
             if plain:
                 ends = [(late.job_id, late.lease, claimed.DELETED, 0.5, 0.25)]
-                assert claimed.finish_plain(session, ends) == {found.id}
+                assert claimed.finish_plain(session, ends) == {(late.job_id, late.lease)}
             else:
                 assert claimed.finish(session, [late], HERE).stale == [late]
         assert traces(store, found.id) == (["jobs", "claimed"] if before else [])

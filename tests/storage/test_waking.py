@@ -202,7 +202,7 @@ def test_listening_survives_the_loss_of_the_connection(postgresql_url: str) -> N
     bell = connected(store, "ready")
     connection: Any = store.backend.connection()
     killer: Any = other.backend.connection()
-    killer.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
+    killer.execute("SELECT pg_terminate_backend(%s::int)", (connection.info.backend_pid,))
     with pytest.raises(DatabaseUnavailable, match="PostgreSQL"):
         for _ in range(3):  # the server's last words come first, then the end of the stream
             assert select.select([bell.fileno()], [], [], 60)[0]
@@ -220,7 +220,7 @@ def test_an_idle_connection_that_the_server_closed_costs_no_error(postgresql_url
     store.migrate()
     connection: Any = store.backend.connection()
     killer: Any = other.backend.connection()
-    killer.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
+    killer.execute("SELECT pg_terminate_backend(%s::int)", (connection.info.backend_pid,))
     assert select.select([connection.fileno()], [], [], 60)[0]
     store.backend._used = 0.0  # type: ignore[union-attr]
     assert store.enqueue([NewJob("app.work")]) == [1]
@@ -234,7 +234,7 @@ def test_a_connection_that_dies_under_a_wake_up_costs_no_error(postgresql_url: s
     connection: Any = store.backend.connection()
     killer: Any = other.backend.connection()
     assert store.enqueue([NewJob("app.work")]) == [1]
-    killer.execute("SELECT pg_terminate_backend(%s, 60000)", (connection.info.backend_pid,))
+    killer.execute("SELECT pg_terminate_backend(%s::int, 60000::int)", (connection.info.backend_pid,))
     store.backend._used = 0.0  # type: ignore[union-attr]
     assert store.enqueue([NewJob("app.work")]) == [2]
     store.close()
