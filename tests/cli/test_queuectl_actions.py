@@ -175,6 +175,20 @@ def test_neither_ids_nor_filters_or_both_is_a_usage_error(ctl: Program, words: l
     assert ctl(*words).status == 2
 
 
+@pytest.mark.parametrize("action", ["retry", "discard", "cancel"])
+@pytest.mark.parametrize("words", [[""], [" "], ["", "queue:mail"], ["", "--queue", "mail"], ["sort:-id"]])
+def test_an_empty_word_does_not_mean_all_jobs(
+    ctl: Program, store: Store, worker: Hand, action: str, words: list[str]
+) -> None:
+    ids = [failed_job(store, worker, queue="mail"), *store.enqueue([job(queue="mail")])]
+    before = states(ctl)
+    told = ctl("jobs", action, *words, "--yes")
+    assert (told.status, told.out) == (2, "")
+    assert "an empty query, or an empty word in one, is refused" in told.err
+    assert states(ctl) == before
+    assert len(before) == len(ids)
+
+
 @pytest.mark.parametrize("action", ["discard", "cancel"])
 def test_a_job_that_a_worker_takes_meanwhile_is_on_one_side_only(store: Store, database_url: str, action: str) -> None:
     rounds = 40

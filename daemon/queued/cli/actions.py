@@ -95,7 +95,15 @@ def run(action: Action, arguments: argparse.Namespace) -> int:
         warn(f"queuectl jobs {action.name}: give either ids or a query such as queue:mail class:*Import*, and not both")
         return exits.USAGE
     if chosen_by_query:
-        return act_on(action, query_of(arguments, arguments.words), arguments)
+        query = query_of(arguments, arguments.words)
+        if not query.terms or not all(word.strip() for word in arguments.words):
+            # Most likely a shell's variable that is not set, and then far more jobs would match than are meant.
+            warn(
+                f"queuectl jobs {action.name}: an empty query, or an empty word in one, is refused: it would match all jobs; "
+                f"for all of one state write state:{action.states[0]}"
+            )
+            return exits.USAGE
+        return act_on(action, query, arguments)
     with target(arguments) as database:
         if arguments.dry_run:
             return tell_plan(action, ids, arguments.json)
