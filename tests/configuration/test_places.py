@@ -102,6 +102,8 @@ def test_all_faults_of_a_file_are_told_at_once_in_the_order_of_lines(files: File
             "retention: {delete_finished: {mail: true}}",
             "retention.delete_finished: is a mapping; write text or list of texts",
         ),
+        ("retention: {failed: -1}", "retention.failed: -1 is too small; write never, or seconds from 0"),
+        ("retention: {audit: 99999999999}", "retention.audit: 99999999999 is too large; write never, or seconds up to"),
         ("retention: {batch_size: 0}", "retention.batch_size: 0 is too small"),
         ("mode: frok", "mode: 'frok' is not one of fork, async; did you mean fork?"),
         (

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from difflib import get_close_matches
 
 from queued.configuration.addresses import url_fault
 from queued.configuration.document import Scalar
 from queued.domain.endpoints import parse as endpoint
-from queued.domain.settings import Setting
+from queued.domain.settings import FOREVER, Setting
 
 TRUE = frozenset({"true", "yes", "on"})
 FALSE = frozenset({"false", "no", "off"})
@@ -94,7 +95,9 @@ def seconds(setting: Setting, scalar: Scalar) -> float:
         length = float(written)
     else:
         length = duration(written)
-    _within(setting, length, written, "seconds")
+    if setting.kind == "retention":
+        setting = replace(setting, minimum=0.0, maximum=FOREVER)
+    _within(setting, length, written, "never, or seconds" if setting.kind == "retention" else "seconds")
     return length
 
 

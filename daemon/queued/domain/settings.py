@@ -18,6 +18,9 @@ Overlap = Literal["allow", "skip"]
 
 DAY = 86400.0
 
+#: The file of recurring tasks beside the configuration, unless another is named.
+USUAL_TASKS = "recurring.yml"
+
 
 @dataclass(frozen=True, slots=True)
 class DatabaseSettings:
