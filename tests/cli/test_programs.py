@@ -66,6 +66,20 @@ def test_a_command_of_queuectl_that_queued_is_given_points_to_queuectl(program: 
     assert "queuectl --help" in told.err
 
 
+@pytest.mark.parametrize("verb", ["start", "check"])
+def test_an_installation_without_the_daemon_s_packages_says_what_to_install(
+    directory: Path, tmp_path: Path, verb: str
+) -> None:
+    hiding = tmp_path / "hiding"
+    hiding.mkdir()
+    lacking = "raise ModuleNotFoundError(\"No module named 'sdnotify'\", name='sdnotify')\n"
+    (hiding / "sdnotify.py").write_text(lacking)
+    path = os.pathsep.join((str(hiding), str(ROOT / "daemon")))
+    told = run(verb, "--env", "test", cwd=directory, env={"PYTHONPATH": path})
+    assert (told.status, told.out) == (78, "")
+    assert told.err.endswith("a package of the daemon is missing (sdnotify): pip install 'queued-jobs[daemon]'\n")
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_disk_that_is_full_is_told_in_a_sentence(directory: Path) -> None:
     run("migrate", "--env", "test", cwd=directory)

@@ -31,6 +31,9 @@ COMMANDS: tuple[str, ...] = (
     *("stats", "audit", "metrics", "db", "config", "completion"),
 )
 
+#: What the extra `daemon` installs, by the names of their modules: applications have the package without them.
+DAEMON_PACKAGES = frozenset({"sdnotify", "croniter", "prometheus_client", "yaml", "psycopg"})
+
 
 def queued(argv: Sequence[str] | None = None) -> int:
     """Run `queued`; the exit code. Usage errors and --help leave by SystemExit, as argparse does it."""
@@ -148,6 +151,9 @@ def _run(program: str, parser: Callable[[], argparse.ArgumentParser], argv: Sequ
     except Exception as error:
         if os.environ.get("QUEUED_DEBUG"):
             raise
+        if isinstance(error, ModuleNotFoundError) and error.name in DAEMON_PACKAGES:
+            warn(f"{program}: a package of the daemon is missing ({error.name}): pip install 'queued-jobs[daemon]'")
+            return exits.CONFIGURATION
         warn(
             f"{program}: internal error, {type(error).__name__}: {printable(str(error))}; "
             "set QUEUED_DEBUG=1 to see where, and report it"
