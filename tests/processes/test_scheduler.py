@@ -475,6 +475,24 @@ def test_a_reload_takes_up_the_changed_file(
         assert [listed.task.key for listed in recurring.listed(session)] == ["new"]
 
 
+def test_tasks_whose_file_was_deleted_are_dropped(
+    turned: Callable[[Settings], Turned], settings: Settings, store: Store
+) -> None:
+    path = "/etc/recurring.yml"
+    turned(replace(with_tasks(settings, task("old"), task("moved")), recurring_path=path)).turn()
+    with store.transaction() as session:
+        recurring.pause(session, "moved")
+    elsewhere = replace(with_tasks(settings, task("far")), source="/srv/queue.yml", recurring_path="/srv/recurring.yml")
+    turned(elsewhere).turn()
+    without = turned(with_tasks(settings, task("moved")))
+    without.turn()
+    with store.reading() as session:
+        keys = [listed.task.key for listed in recurring.listed(session)]
+    assert keys == ["far", "moved"]
+    assert [told["removed"] for told in without.told("recurring_synced")] == [["old"]]
+    assert get(store, "moved").paused_at is not None
+
+
 def test_threads_of_one_process_share_the_work(settings: Settings, store: Store) -> None:
     chosen = with_tasks(settings, task(missed="all"))
     first = Turned(chosen)

@@ -21,6 +21,7 @@ from queued.domain.insights import ALIVE_THRESHOLD
 from queued.domain.jobs import SHELL
 from queued.domain.settings import (
     BY_PATH,
+    USUAL_TASKS,
     DatabaseSettings,
     MetricsSettings,
     Mode,
@@ -418,5 +419,5 @@ def _recurring(
             if not skip and not os.path.isfile(path):
                 notes.refuse(source, f"there is no file {path}; correct the path, or use --skip-recurring")
             return path
-    beside = os.path.join(os.path.dirname(file), "recurring.yml")
+    beside = os.path.join(os.path.dirname(file), USUAL_TASKS)
     return beside if os.path.isfile(beside) else None

@@ -19,7 +19,7 @@ from queued.domain.errors import BatchFinished, DatabaseError, LockNotAvailable
 from queued.domain.jobs import Arrival, NewJob, Stored
 from queued.domain.recurring import CHORES, Plan, RecurringTask, due_at, job_of, plan, schedule_of
 from queued.domain.schedule import Schedule, ScheduleError
-from queued.domain.settings import SchedulerSettings, Settings
+from queued.domain.settings import USUAL_TASKS, SchedulerSettings, Settings
 from queued.processes.asking import RESERVED, Asked, Asking
 from queued.processes.chores import Chore, Chores
 from queued.processes.declared import Declared
@@ -158,6 +158,9 @@ class Scheduler(Role):
     def _sync(self) -> None:
         with self.store.transaction() as session:
             synced = recurring.sync(session, self.owner, self.settings.recurring)
+            gone = forsaken(self.settings)
+            if gone is not None:
+                synced.removed.extend(recurring.sync(session, gone, ()).removed)
         self._synced = True
         if synced.added or synced.changed or synced.removed:
             emit(
@@ -447,4 +450,15 @@ class Scheduler(Role):
 
 def owner_of(settings: Settings) -> str:
     """Who lists the tasks of a file: the host, the file and the environment. Supervisors that share all three are one owner."""
-    return f"{hostname()}:{settings.recurring_path or settings.source}#{settings.environment}"
+    return _owner(settings, settings.recurring_path or settings.source)
+
+
+def forsaken(settings: Settings) -> str | None:
+    """The owner of the usual file of tasks where that is not there: one that was deleted lists nothing. None where one is read."""
+    if settings.recurring_path is not None or not settings.source:
+        return None
+    return _owner(settings, os.path.join(os.path.dirname(settings.source), USUAL_TASKS))
+
+
+def _owner(settings: Settings, file: str) -> str:
+    return f"{hostname()}:{file}#{settings.environment}"
