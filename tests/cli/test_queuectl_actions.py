@@ -59,6 +59,48 @@ def wait_for_messages(bell: Any) -> list[tuple[str, str]]:
     return heard
 
 
+def test_a_scheduled_job_is_dispatched_and_workers_are_woken(
+    ctl: Program, store: Store, worker: Hand, database_url: str
+) -> None:
+    (job_id,) = store.enqueue([job(queue="mail", wait=600.0)])
+    assert f"→ to have it run now: queuectl jobs dispatch {job_id}" in ctl("jobs", "show", job_id).out
+    listener = open_store(database_url)
+    bell = listener.listen(["ready"])
+    bell.drain()
+    with listener.reading() as session:
+        session.one("insights.now")
+    told = ctl("jobs", "dispatch", job_id)
+    heard = wait_for_messages(bell)
+    listener.close()
+    assert (told.status, told.out) == (0, f"job {job_id}: dispatched\n")
+    assert any(channel == "ready" and text.endswith(" mail") for channel, text in heard)
+    shown = ctl("jobs", "show", job_id, "--json").json
+    assert (shown["state"], shown["queue"], shown["attempt"]) == ("ready", "mail", 1)
+    assert shown["enqueued_at"] < shown["run_at"] <= shown["now"]
+    assert [held.id for held in worker.claim()] == [job_id]
+    (deed,) = ctl("audit", "--json").json["actions"]
+    assert (deed["action"], deed["target"], deed["count"]) == ("jobs dispatch", str(job_id), 1)
+
+
+def test_a_job_that_waits_for_its_retry_is_dispatched_and_its_attempts_count_on(
+    ctl: Program, store: Store, worker: Hand
+) -> None:
+    (job_id,) = store.enqueue([job()])
+    (held,) = worker.claim()
+    worker.end(held, "retry")
+    due = store.enqueue([job(wait=600.0, queue="other")])
+    assert ctl("jobs", "dispatch", "queue:default", "--yes").out == f"job {job_id}: dispatched\n"
+    assert states(ctl) == {job_id: "ready", due[0]: "scheduled"}
+    (again,) = worker.claim()
+    assert (again.id, again.attempt, dict(again.counters)) == (job_id, 2, {"p": 1})
+
+
+def test_many_that_are_left_as_they_are_are_told_in_numbers(ctl: Program, store: Store) -> None:
+    ids = store.enqueue([job() for _ in range(25)])
+    told = ctl("jobs", "dispatch", *ids)
+    assert (told.status, told.err) == (5, "25 jobs left as they are, each because it is ready already\n")
+
+
 @pytest.mark.parametrize(
     ("action", "end", "reason"),
     [
@@ -66,6 +108,11 @@ def wait_for_messages(bell: Any) -> list[tuple[str, str]]:
         ("retry", "done", "it has ended"),
         ("retry", "retry", "it is scheduled and runs when it is due"),
         ("retry", "running", "it runs at this moment"),
+        ("retry", "retry", "to have it run now: queuectl jobs dispatch"),
+        ("dispatch", None, "it is ready already"),
+        ("dispatch", "running", "it runs at this moment"),
+        ("dispatch", "failed", "use queuectl jobs retry"),
+        ("dispatch", "done", "it has ended"),
         ("discard", "running", "use queuectl jobs cancel"),
         ("discard", "done", "it has ended"),
         ("cancel", "failed", "use queuectl jobs discard"),

@@ -159,7 +159,7 @@ class Chaos:
         if not known:
             return
         ids = self.random.sample(known, min(len(known), 4))
-        act = self.random.choice((operators.retry, operators.discard, operators.cancel_waiting))
+        act = self.random.choice((operators.retry, operators.dispatch, operators.discard, operators.cancel_waiting))
         with self.store.transaction() as session:
             act(session, ids)
 

@@ -57,6 +57,16 @@ def test_the_line_is_served_by_priority_and_then_by_age(store: Store, claimer: C
     assert served == [urgent, holder, late, later]
 
 
+def test_an_operator_s_dispatch_keeps_the_limit(store: Store) -> None:
+    first, second, third = store.enqueue([limited("k", wait=600.0) for _ in range(3)])
+    with store.transaction() as session:
+        acted = operators.dispatch(session, [first, second])
+    assert (acted.done, acted.refused) == ([first, second], {})
+    assert [arrival.queue for arrival in acted.arrivals] == ["default"]
+    assert [ids(store, table) for table in ("ready", "blocked", "scheduled")] == [[first], [second], [third]]
+    check(store, {"k": 1})
+
+
 def test_every_free_slot_is_filled_at_once(store: Store, claimer: Claimer) -> None:
     store.enqueue([limited("k", 3) for _ in range(8)])
     held = claimer.claim()

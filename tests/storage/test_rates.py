@@ -72,6 +72,18 @@ def test_each_attempt_takes_a_turn(store: Store, claimer: Claimer) -> None:
     assert rows(store, "job_rates") == []
 
 
+def test_an_operator_s_dispatch_keeps_the_rate(store: Store) -> None:
+    first, second, later = store.enqueue([rated(1), rated(1), rated(1, wait=600.0)])
+    with store.transaction() as session:
+        acted = operators.dispatch(session, [second, later])
+    # The second has its turn already; the third takes the one behind it.
+    assert (acted.done, acted.refused) == ([later], {second: "scheduled"})
+    assert (ids(store, "ready"), ids(store, "scheduled")) == ([first], [second, later])
+    assert turns(store) == pytest.approx([0, 60], abs=0.4)
+    with store.transaction() as session:
+        assert operators.dispatch(session, [later]).refused == {later: "scheduled"}
+
+
 def test_a_job_may_have_a_rate_and_a_limit(store: Store) -> None:
     limit = (Limit("l", 1),)
     stored = store.enqueue([rated(2, 60.0, limits=limit) for _ in range(3)])

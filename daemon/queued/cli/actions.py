@@ -1,9 +1,10 @@
-"""queuectl jobs retry, discard and cancel: on ids, or on everything that a query matches."""
+"""queuectl jobs retry, dispatch, discard and cancel: on ids, or on everything that a query matches."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -47,9 +48,23 @@ ACTIONS: tuple[Action, ...] = (
         ("failed",),
         {
             "ready": "it is ready already",
-            "scheduled": "it is scheduled and runs when it is due",
+            "scheduled": "it is scheduled and runs when it is due; to have it run now: queuectl jobs dispatch",
             "blocked": "it waits for a slot of its limit (queuectl jobs show)",
             "running": "it runs at this moment",
+            **ENDED,
+        },
+    ),
+    Action(
+        "dispatch",
+        "have scheduled jobs run now, those that wait for a retry too",
+        "dispatched",
+        ("scheduled",),
+        {
+            "ready": "it is ready already",
+            "scheduled": "it waits for the turn of its rate (queuectl jobs show)",
+            "blocked": "it waits for a slot of its limit (queuectl jobs show)",
+            "running": "it runs at this moment",
+            "failed": "it has failed; use queuectl jobs retry",
             **ENDED,
         },
     ),
@@ -173,6 +188,7 @@ def act(database: Target, action: Action, ids: Sequence[int], meant: str, anew: 
     total = operators.Acted()
     step: Callable[..., Acted] = {
         "retry": operators.retry_from_start if anew else operators.retry,
+        "dispatch": operators.dispatch,
         "discard": operators.discard,
         "clear": operators.discard,
         "cancel": operators.cancel_waiting,
@@ -223,8 +239,12 @@ def tell(action: Action, acted: Acted, json: bool) -> None:
             say(f"job {job_id}: runs, and was asked to end; it is cancelled within seconds")
     for job_id in acted.missing:
         warn(f"job {job_id}: there is no such job")
-    for job_id, state in acted.refused.items():
-        warn(f"job {job_id}: left as it is: {reason(action, state)}")
+    if len(acted.refused) > TELL_EACH:
+        for state, number in Counter(acted.refused.values()).items():
+            warn(f"{Count(number).of_jobs()} left as they are, each because {reason(action, state)}")
+    else:
+        for job_id, state in acted.refused.items():
+            warn(f"job {job_id}: left as it is: {reason(action, state)}")
     if not (acted.done or acted.interrupted or acted.missing or acted.refused):
         say("no job matches")
 

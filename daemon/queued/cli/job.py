@@ -176,7 +176,8 @@ def attempts_table(job: JobDetail) -> str:
 
 def hints(job: JobDetail) -> list[str]:
     """What an operator can do next."""
-    retry, discard, cancel = (f"queuectl jobs {verb} {job.id}" for verb in ("retry", "discard", "cancel"))
+    verbs = ("retry", "dispatch", "discard", "cancel")
+    retry, dispatch, discard, cancel = (f"queuectl jobs {verb} {job.id}" for verb in verbs)
     match job.state:
         case "failed":
             anew = [f"run it again from its first step: {retry} --from-start"] if job.steps is not None else []
@@ -185,10 +186,13 @@ def hints(job: JobDetail) -> list[str]:
             return [
                 "no dispatcher is alive, so it waits also when it is due: write dispatchers: [{}] in queue.yml, "
                 "and start or reload the daemon",
+                f"to have it run now: {dispatch}",
                 f"so that it does not run: {cancel}",
             ]
+        case "scheduled" if job.rate is not None and job.rate.has_turn:
+            return [f"it runs when its turn comes; so that it does not: {cancel}"]
         case "scheduled":
-            return [f"it runs when it is due; so that it does not: {cancel}"]
+            return [f"it runs when it is due; to have it run now: {dispatch}", f"so that it does not run: {cancel}"]
         case "running" if job.cancel_at is not None:
             return ["it was asked to end; if it does not, the process that runs it is killed"]
         case "running" if job.process is None or not job.process.alive:

@@ -1,4 +1,4 @@
-"""queuectl jobs: list, show, enqueue, run, retry, discard, cancel."""
+"""queuectl jobs: list, show, enqueue, run, retry, dispatch, discard, cancel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an operator does to jobs: retry, discard, cancel.
+"""What an operator does to jobs: retry, dispatch, discard, cancel.
 
 Every function works inside the caller's transaction and says of each id what became of it. A job that a worker takes at
 the same moment ends up on one side only: the row that a DELETE returns decides, and the loser is told the job's state.
@@ -43,24 +43,38 @@ def retry(session: Session, ids: Sequence[int], from_start: bool = False) -> Act
 
     Jobs go on where their steps stand; with `from_start` that is forgotten. Ring for `arrivals` after the commit.
     """
-    acted, moves = Acted(), ties.Moves()
     rows = session.all("operators.retry", ids=list(ids))
     if from_start:
         session.run("checkpoints.forget", ids=[row["job_id"] for row in rows])
-    for row in rows:
-        acted.done.append(row["job_id"])
-        if row["seq"] is None:
-            moves.entrants.append(replace(ties.entrant(row), failed_before=True))
-        else:
-            acted.arrivals.append(Arrival(row["queue"], row["priority"], row["seq"]))
-    acted.arrivals += ties.settle(session, moves).arrivals
-    _sort_out(session, ids, acted)
-    return acted
+    return _let_in(session, ids, rows, failed_before=True)
 
 
 def retry_from_start(session: Session, ids: Sequence[int]) -> Acted:
     """As `retry`, from the first step of each job: how far it had come is forgotten."""
     return retry(session, ids, from_start=True)
+
+
+def dispatch(session: Session, ids: Sequence[int]) -> Acted:
+    """Have scheduled jobs run now, whatever time they wait for.
+
+    As when that comes, one whose limits are full is blocked, and one whose rate has no turn left waits for its next. One that waits for
+    its turn already is refused, for it must not come earlier. Ring for `arrivals` after the commit.
+    """
+    return _let_in(session, ids, session.all("operators.dispatch", ids=list(ids)), failed_before=False)
+
+
+def _let_in(session: Session, ids: Sequence[int], rows: Sequence[Row], failed_before: bool) -> Acted:
+    """What became of the ids, of which these rows have left their state for ready; those with ties ask their limits first."""
+    acted, moves = Acted(), ties.Moves()
+    for row in rows:
+        acted.done.append(row["job_id"])
+        if row["seq"] is None:
+            moves.entrants.append(replace(ties.entrant(row), failed_before=failed_before))
+        else:
+            acted.arrivals.append(Arrival(row["queue"], row["priority"], row["seq"]))
+    acted.arrivals += ties.settle(session, moves).arrivals
+    _sort_out(session, ids, acted)
+    return acted
 
 
 def discard(session: Session, ids: Sequence[int]) -> Acted:

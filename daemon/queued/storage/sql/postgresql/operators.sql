@@ -18,6 +18,23 @@ UNION ALL
 SELECT t.job_id, t.queue, j.priority, t.attempt + 1, t.ties, NULL
 FROM taken AS t JOIN queued.jobs AS j ON j.id = t.job_id WHERE t.ties <> 0;
 
+-- name: dispatch
+-- Scheduled jobs are due now, but those that wait for the turn of their rate; those with ties (seq is null) must be let in first.
+WITH gone AS (
+  DELETE FROM queued.scheduled AS s
+  WHERE s.job_id = ANY(:ids) AND NOT EXISTS (SELECT 1 FROM queued.job_rates AS r WHERE r.job_id = s.job_id AND r.has_turn)
+  RETURNING s.job_id, s.queue, s.priority, s.attempt, s.ties, s.run_at
+), due AS (
+  UPDATE queued.jobs SET run_at = {now} WHERE id IN (SELECT job_id FROM gone) AND run_at > {now}
+), put AS (
+  INSERT INTO queued.ready (job_id, queue, priority, attempt)
+  SELECT job_id, queue, priority, attempt FROM gone WHERE ties = 0 ORDER BY run_at, priority, job_id
+  RETURNING job_id, queue, priority, attempt, ties, seq
+)
+SELECT job_id, queue, priority, attempt, ties, seq FROM put
+UNION ALL
+SELECT job_id, queue, priority, attempt, ties, NULL FROM gone WHERE ties <> 0;
+
 -- name: end_failed
 WITH taken AS (
   DELETE FROM queued.failed WHERE job_id = ANY(:ids) RETURNING job_id, attempt, ties

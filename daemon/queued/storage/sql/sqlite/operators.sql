@@ -15,6 +15,20 @@ WHERE f.job_id IN (SELECT value FROM json_each(:ids))
 ORDER BY f.job_id;
 DELETE FROM queued.failed WHERE job_id IN (SELECT value FROM json_each(:ids));
 
+-- name: dispatch
+-- Scheduled jobs are due now, but those that wait for the turn of their rate; those with ties (seq is null) must be let in first.
+DELETE FROM temp.picked;
+INSERT INTO temp.picked (job_id, queue, priority, attempt, ties)
+SELECT s.job_id, s.queue, s.priority, s.attempt, s.ties FROM queued.scheduled AS s
+WHERE s.job_id IN (SELECT value FROM json_each(:ids))
+  AND NOT EXISTS (SELECT 1 FROM queued.job_rates AS r WHERE r.job_id = s.job_id AND r.has_turn)
+ORDER BY s.run_at, s.priority, s.job_id;
+DELETE FROM queued.scheduled WHERE job_id IN (SELECT job_id FROM temp.picked);
+UPDATE queued.jobs SET run_at = {now} WHERE id IN (SELECT job_id FROM temp.picked) AND run_at > {now};
+INSERT INTO queued.ready (job_id, queue, priority, attempt)
+SELECT job_id, queue, priority, attempt FROM temp.picked WHERE ties = 0 ORDER BY seq;
+SELECT job_id, queue, priority, attempt, ties, CASE WHEN ties = 0 THEN 1 END AS seq FROM temp.picked ORDER BY seq;
+
 -- name: end_failed
 INSERT INTO queued.finished (job_id, state, attempt, finished_at)
 SELECT job_id, :state, attempt, {now} FROM queued.failed WHERE job_id IN (SELECT value FROM json_each(:ids));
