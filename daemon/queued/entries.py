@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Literal, TextIO
 
+from queued.domain.failures import title
 from queued.domain.jobs import Failure
 from queued.journal import Journal
 
@@ -100,7 +101,7 @@ def _simple(value: Any) -> Any:
     if isinstance(value, BaseException):
         return f"{type(value).__name__}: {value}"
     if isinstance(value, Failure):
-        return f"{value.error_class}: {value.message}"
+        return title(value.error_class, value.message)
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, set | frozenset | tuple):

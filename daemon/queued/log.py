@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 from typing import Any, TextIO
 
 from queued import journal, telemetry
+from queued.domain.failures import title
 from queued.domain.jobs import Failure
 from queued.domain.settings import LogFormat
 from queued.entries import Entry, Level, Writer, as_json, plain, to_journal, to_stream
@@ -51,7 +52,7 @@ def _error(error: Any) -> str:
         place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
         return f"{type(error).__name__}: {error}{place}"
     if isinstance(error, Failure):
-        return f"{error.error_class}: {error.message}"
+        return title(error.error_class, error.message)
     if isinstance(error, Mapping):
         place = f"{error['file']}:{error['line']}: " if error.get("file") else ""
         return f"{place}{error.get('class', 'error')}: {error.get('message', '')}"

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ import pytest
 from cli.conftest import Hand, Program, job, states
 from cli.test_terminal import on_terminal
 from queued.cli.progress import line
+from queued.storage import recurring
 from queued.storage.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,6 +55,26 @@ def test_a_list_has_every_form(ctl: Program, store: Store, worker: Hand) -> None
     assert ctl("jobs", "list", "--no-legend").out.splitlines()[0].split()[0] == str(ready)
     bare = ctl("jobs", "list", "-o", "csv", "--no-legend").out
     assert next(csv.reader(io.StringIO(bare)))[0] == str(ready)
+
+
+def test_the_columns_of_csv_do_not_depend_on_the_rows(ctl: Program, store: Store, worker: Hand) -> None:
+    def columns(*words: str) -> list[str]:
+        return next(csv.reader(io.StringIO(ctl(*words, "-o", "csv").out)))
+
+    (failed,) = store.enqueue([job("app.a")])
+    before = columns("jobs", "list")
+    worker.fail(failed)
+    assert columns("jobs", "list") == before
+    assert before[-6:] == [
+        *("error.class", "error.message"),
+        *("progress.done", "progress.total", "progress.percent", "progress.message"),
+    ]
+    assert ctl("recurring", "schedule", "ping", "@daily", "--class", "app.ping", "--args", '{"a": 1}').status == 0
+    planned = columns("recurring", "list")
+    assert "arguments" in planned
+    with store.transaction() as session:
+        recurring.record(session, "ping", datetime.now(timezone.utc), outcome="finished")
+    assert columns("recurring", "list") == planned
 
 
 @pytest.mark.parametrize("words", LISTS)

@@ -140,6 +140,19 @@ def test_a_run_that_does_not_end_well_says_why(
     assert program("queuectl", "jobs", "run", name, "--config", configured, "--json").json["outcome"] == outcome
 
 
+def test_an_error_is_told_once(program: Program, configured: Path) -> None:
+    for name, said in (("shop.breaks", "OSError: the disk is away"), ("shop.bok", "no job is named 'shop.bok'")):
+        told = program("queuectl", "jobs", "run", name, "--config", configured)
+        assert told.err.count(said) == 1
+
+
+@pytest.mark.parametrize("verb", ["enqueue", "run"])
+def test_arguments_that_are_no_json_are_a_usage_error(ctl: Program, verb: str) -> None:
+    told = ctl("jobs", verb, "app.a", "--args", "[bad")
+    assert told.status == 2
+    assert told.err.startswith("queuectl: --args: is not JSON (")
+
+
 def test_without_an_application_nothing_can_be_run_here(ctl: Program) -> None:
     told = ctl("jobs", "run", "app.a")
     assert told.status == 78
@@ -158,7 +171,7 @@ def test_a_name_that_the_application_does_not_know_is_told_with_near_ones(
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
-        (["--args", "{"], 78, "--args: is not JSON"),
+        (["--args", "{"], 2, "--args: is not JSON"),
         (["--at", "2h"], 2, "use --in"),
         (["--in", "1h", "--at", "2026-01-31"], 2, "not allowed with"),
         (["--priority", "99999999999"], 2, "is no whole number"),

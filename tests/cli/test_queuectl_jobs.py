@@ -111,6 +111,30 @@ def test_the_text_says_how_to_see_more(ctl: Program, store: Store) -> None:
     assert (nothing.status, nothing.out, nothing.err) == (0, "", "no job matches\n")
 
 
+def test_an_error_of_an_earlier_attempt_is_told_as_such(ctl: Program, store: Store, worker: Hand) -> None:
+    (job_id,) = store.enqueue([job()])
+    worker.fail(job_id, message="image file is truncated", backtrace=TRACEBACK)
+    assert "\napp.Broken: image file is truncated\n" in ctl("jobs", "show", job_id).out
+    ctl("jobs", "retry", job_id)
+    (again,) = worker.claim()
+    worker.end(again)
+    shown = ctl("jobs", "show", job_id)
+    assert f"job {job_id} – finished" in shown.out
+    assert "\nAttempt 1: app.Broken: image file is truncated\n" in shown.out
+
+
+def test_an_error_without_frames_or_words_is_told_once(ctl: Program, store: Store, worker: Hand) -> None:
+    unknown, silent = store.enqueue([job(), job()])
+    for held in worker.claim():
+        if held.id == unknown:
+            worker.end(held, "failed", "no job is named x", ("app.Broken: no job is named x",))
+        else:
+            worker.end(held, "failed", "app.Broken", TRACEBACK)
+    assert ctl("jobs", "show", unknown, "--full").out.split("\n\n")[1] == "app.Broken: no job is named x"
+    assert ctl("jobs", "show", silent).out.split("\n\n")[1].startswith("app.Broken\n")
+    assert "app.Broken: app.Broken" not in ctl("jobs", "show", silent).out + ctl("jobs", "list").out
+
+
 def test_a_failing_picture_is_explained(ctl: Program, store: Store, worker: Hand) -> None:
     (job_id,) = store.enqueue(
         [job("photos.make_variant", arguments='{"args":["/in/broken.jpg"],"kwargs":{"size":"large"}}')]

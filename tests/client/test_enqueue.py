@@ -68,6 +68,22 @@ def test_a_refused_argument_reaches_no_database() -> None:
         greet.enqueue("x", at=float("nan"))
 
 
+def test_what_is_no_job_with_its_arguments_is_refused_with_what_to_write() -> None:
+    unbound: list[Any] = [greet.bind("a"), greet]
+    with pytest.raises(
+        TypeError, match=r"<queued.job test.greet> is a job without its arguments; pass greet.bind\(…\)"
+    ):
+        queued.enqueue_many(unbound)
+    with pytest.raises(TypeError, match=r"<built-in function print> is no job; pass f.bind"):
+        queued.enqueue_many([print])  # type: ignore[list-item]
+
+
+def test_arguments_that_the_function_does_not_take_are_told_with_its_signature() -> None:
+    with pytest.raises(TypeError) as told:
+        greet.enqueue(1, 2, 3)  # type: ignore[call-overload]
+    assert str(told.value) == "test.greet(name: 'str', at: 'object' = None) -> 'None': too many positional arguments"
+
+
 def test_many_jobs_are_stored_at_once_and_each_says_what_became_of_it(store: Store) -> None:
     jobs = [greet.bind(str(n)) for n in range(1000)]
     jobs[10] = greet.bind("bad", at=object())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from queued.client.failure import MAX_BACKTRACE, MAX_LINES, MAX_MESSAGE, describe
+from queued.domain.errors import JobTimedOut
 
 
 class Unspeakable(Exception):
@@ -32,6 +33,18 @@ def test_class_message_and_frames_with_the_cause_are_kept() -> None:
     assert "KeyError: 'inner'" in text
     assert "direct cause" in text
     assert "in outer" in text
+
+
+def test_errors_of_queued_have_their_public_names_in_backtraces_too() -> None:
+    def fail() -> None:
+        try:
+            raise JobTimedOut("too slow")
+        except JobTimedOut as error:
+            raise ValueError("queued.domain.errors.Kept: stays") from error
+
+    lines = describe(caught(fail))["backtrace"]
+    assert "queued.JobTimedOut: too slow" in lines
+    assert lines[-1] == "ValueError: queued.domain.errors.Kept: stays"
 
 
 def test_bytes_that_a_database_refuses_are_shown_as_escapes() -> None:

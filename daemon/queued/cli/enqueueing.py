@@ -92,13 +92,13 @@ def enqueue(arguments: argparse.Namespace) -> int:
 
 
 def given(text: str | None) -> str:
-    """The arguments of an option --args, as jobs store them. Raises ConfigurationError."""
+    """The arguments of an option --args, as jobs store them. Raises UsageError."""
     from queued.domain.recurring import call, call_of
 
     try:
         return call() if text is None else call_of(json.loads(text))
     except ValueError as error:
-        raise ConfigurationError(f"--args: is not JSON ({error}); write a value, a list or a mapping") from None
+        raise exits.UsageError(f"--args: is not JSON ({error}); write a value, a list or a mapping") from None
 
 
 def application(arguments: argparse.Namespace) -> AppSettings | None:

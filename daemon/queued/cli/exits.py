@@ -13,6 +13,11 @@ from queued.domain.errors import (
     UnknownId,
 )
 
+
+class UsageError(ConfigurationError):
+    """What the command line gives cannot be used, as told only when it was looked at."""
+
+
 OK = 0
 FAILED = 1
 USAGE = 2
@@ -48,6 +53,7 @@ QUEUECTL_EXITS: dict[int, str] = {
 }
 
 _CODES: tuple[tuple[type[QueuedError], int], ...] = (
+    (UsageError, USAGE),
     (ConfigurationError, CONFIGURATION),
     (DatabaseMisconfigured, CONFIGURATION),
     (SchemaTooNew, CONFIGURATION),

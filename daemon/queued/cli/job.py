@@ -11,7 +11,8 @@ from queued.cli import exits
 from queued.cli.arguments import call, shown
 from queued.cli.database import target
 from queued.cli.output import moment, one_line, printable, relative, say, say_json, span, style, table
-from queued.domain.backtraces import folded
+from queued.domain.backtraces import folded, has_frames
+from queued.domain.failures import title
 from queued.domain.insights import JobDetail, LimitInfo, Progress, Steps, UniqueInfo
 
 COLOURS = {
@@ -42,10 +43,13 @@ def lines(job: JobDetail, full: bool) -> list[str]:
     shown = [f"{style('●', COLOURS.get(job.state, 'dim'))} job {job.id} – {style(job.state, 'bold')}"]
     shown += [f"{label:>11}: {text}" for label, text in facts(job)]
     if job.failure is not None:
-        title = f"{job.failure.error_class}: {job.failure.message}"
-        shown += ["", style(printable(title), "red")]
-        backtrace = job.failure.backtrace if full else folded(job.failure.backtrace)
-        shown += [f"  {printable(line)}" for line in backtrace]
+        said = title(job.failure.error_class, job.failure.message)
+        # The last error of a job that has not failed for good may be an old one.
+        which = f"Attempt {job.attempts[-1].attempt}: " if job.failed_at is None and job.attempts else ""
+        shown += ["", style(printable(f"{which}{said}"), "red")]
+        if has_frames(job.failure.backtrace):
+            backtrace = job.failure.backtrace if full else folded(job.failure.backtrace)
+            shown += [f"  {printable(line)}" for line in backtrace]
     if job.attempts:
         shown += ["", attempts_table(job)]
     shown += ["", *(f"→ {hint}" for hint in hints(job))]
@@ -164,7 +168,7 @@ def attempts_table(job: JobDetail) -> str:
             span((attempt.ended_at - attempt.started_at).total_seconds()) if attempt.started_at else None,
             attempt.hostname,
             attempt.process_name,
-            f"{attempt.error_class}: {attempt.message}",
+            title(attempt.error_class, attempt.message),
         )
         for attempt in job.attempts
     ]

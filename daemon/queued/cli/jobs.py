@@ -13,6 +13,7 @@ from queued.cli.listing import Listing
 from queued.cli.listing import show as show_list
 from queued.cli.options import Subparsers, add_command, subcommands
 from queued.cli.output import moment, relative
+from queued.domain.failures import title
 from queued.domain.insights import JobPage, JobSummary
 from queued.domain.jobs import STATES
 
@@ -113,7 +114,7 @@ def listing(page: JobPage, now: datetime) -> Listing:
                 job.attempt,
                 relative(job.state_at, now),
                 *((_percent(job),) if telling else ()),
-                f"{job.error_class}: {job.message}" if job.error_class else "",
+                title(job.error_class, job.message or "") if job.error_class else "",
             )
             for job in page.jobs
         ],
@@ -123,6 +124,7 @@ def listing(page: JobPage, now: datetime) -> Listing:
         records=[summary_json(job) for job in page.jobs],
         names=[job.id for job in page.jobs],
         around={"now": now, "next_before": following},
+        inside={"error": ("class", "message"), "progress": ("done", "total", "percent", "message")},
         footer=_footer(page),
     )
 

@@ -27,6 +27,9 @@ class Listing:
     wide: Sequence[str] = ()
     wide_rows: Sequence[Sequence[object]] = ()
     around: Mapping[str, Any] = field(default_factory=dict)
+    #: The objects inside a record whose values are columns of CSV, and the names of those, whether or not a record has the object.
+    #: Others, and lists, are one column of JSON.
+    inside: Mapping[str, Sequence[str]] = field(default_factory=dict)
     #: Said beside the list, on standard error.
     footer: str = ""
     #: Said in its place when it is empty.
@@ -44,7 +47,7 @@ def show(arguments: argparse.Namespace, listing: Listing) -> int:
                 say_line(record)
             return exits.OK
         case "csv":
-            _csv(listing.records, legend=not arguments.no_legend)
+            _csv(listing, legend=not arguments.no_legend)
         case "name":
             for name in listing.names:
                 say(str(name))
@@ -69,34 +72,38 @@ def _table(arguments: argparse.Namespace, listing: Listing) -> None:
     say(table(headers, rows, right=listing.right, legend=not arguments.no_legend, cut=arguments.output != "wide"))
 
 
-def _csv(records: Sequence[Mapping[str, Any]], legend: bool) -> None:
+def _csv(listing: Listing, legend: bool) -> None:
     import csv
     import io
 
-    flat = [dict(_flat(record)) for record in records]
-    columns = list(dict.fromkeys(name for record in flat for name in record))
+    flat = [dict(_flat(record, listing.inside)) for record in listing.records]
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
-    if legend and columns:
-        writer.writerow(columns)
-    writer.writerows([record.get(column, "") for column in columns] for record in flat)
+    if legend and flat:
+        writer.writerow(flat[0])
+    writer.writerows(row.values() for row in flat)
     if written.getvalue():
         say(written.getvalue().rstrip("\n"))
 
 
-def _flat(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """The values of an object and of those inside it, by dotted names, as texts; a list is JSON."""
+def _flat(record: Mapping[str, Any], inside: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
+    """The values of an object as texts, those of the objects `inside` by dotted names."""
+    for name, value in record.items():
+        if name in inside:
+            for part in inside[name]:
+                yield f"{name}.{part}", _text(None if value is None else value[part])
+        else:
+            yield name, _text(value)
+
+
+def _text(value: Any) -> str:
     import json
     from datetime import datetime
 
     from queued.cli.output import jsonable
 
-    for name, value in record.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        elif isinstance(value, bool | list | tuple):
-            yield f"{prefix}{name}", json.dumps(value, ensure_ascii=False, default=jsonable)
-        elif isinstance(value, datetime):
-            yield f"{prefix}{name}", jsonable(value)
-        else:
-            yield f"{prefix}{name}", "" if value is None else str(value)
+    if isinstance(value, bool | list | tuple | Mapping):
+        return json.dumps(value, ensure_ascii=False, default=jsonable)
+    if isinstance(value, datetime):
+        return str(jsonable(value))
+    return "" if value is None else str(value)

@@ -144,7 +144,7 @@ def _run(program: str, parser: Callable[[], argparse.ArgumentParser], argv: Sequ
         return exits.INTERRUPTED
     except ConfigurationError as error:
         warn("\n".join(f"{program}: {printable(problem)}" for problem in error.problems))
-        return exits.CONFIGURATION
+        return exits.code_of(error)
     except QueuedError as error:
         warn(f"{program}: {printable(str(error))}")
         return exits.code_of(error)

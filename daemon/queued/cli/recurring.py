@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from queued.cli import exits
 from queued.cli.arguments import call
 from queued.cli.database import target
+from queued.cli.enqueueing import given
 from queued.cli.jobs import positive
 from queued.cli.listing import Listing
 from queued.cli.listing import show as show_list
@@ -107,6 +108,7 @@ def list_tasks(arguments: argparse.Namespace) -> int:
         records=[task_json(listed.task, listed.attending, listed.last) for listed in tasks],
         names=[listed.task.key for listed in tasks],
         around={"now": now},
+        inside={"last_run": ("run_at", "started_at", "finished_at", "outcome", "job", "manual", "message")},
         empty="there is no recurring task; write recurring.yml, or: queuectl recurring schedule",
     )
     return show_list(arguments, listing)
@@ -249,30 +251,29 @@ def _each(arguments: argparse.Namespace, verb: str, act: Any, done: str, not_don
 def schedule(arguments: argparse.Namespace) -> int:
     """Store a dynamic task."""
     from queued.cli.who import operator
-    from queued.domain.recurring import call_of, define
+    from queued.domain.recurring import define
     from queued.storage import recurring
     from queued.storage.audit import Record
 
     try:
-        args = None if arguments.args is None else call_of(json.loads(arguments.args))
-    except ValueError as error:
-        raise ConfigurationError(f"--args: is not JSON ({error}); write a value, a list or a mapping") from None
-    task = define(
-        arguments.key,
-        class_name=arguments.class_name,
-        command=arguments.source,
-        shell=arguments.shell,
-        arguments=args,
-        schedule=arguments.schedule,
-        queue=arguments.queue,
-        priority=arguments.priority,
-        timeout=arguments.timeout,
-        timezone=arguments.timezone,
-        missed=arguments.missed,
-        overlap=arguments.overlap,
-        jitter=arguments.jitter,
-        description=arguments.description,
-    )
+        task = define(
+            arguments.key,
+            class_name=arguments.class_name,
+            command=arguments.source,
+            shell=arguments.shell,
+            arguments=None if arguments.args is None else given(arguments.args),
+            schedule=arguments.schedule,
+            queue=arguments.queue,
+            priority=arguments.priority,
+            timeout=arguments.timeout,
+            timezone=arguments.timezone,
+            missed=arguments.missed,
+            overlap=arguments.overlap,
+            jitter=arguments.jitter,
+            description=arguments.description,
+        )
+    except ConfigurationError as error:
+        raise exits.UsageError(error.problems) from None
     with target(arguments) as database:
         with database.store.transaction() as session:
             added = recurring.save(session, task)

@@ -12,6 +12,7 @@ from queued.cli.enqueueing import PATIENCE, application, given
 from queued.cli.options import Subparsers, add_command
 from queued.cli.output import printable, say, say_json, span, warn
 from queued.domain.errors import ConfigurationError
+from queued.domain.failures import title
 
 
 def add(verbs: Subparsers, common: argparse.ArgumentParser) -> None:
@@ -64,8 +65,10 @@ def tell(name: str, outcome: dict[str, Any], error: dict[str, Any] | None, secon
     """Say how it ended."""
     kind = outcome["kind"]
     if error is not None:
-        warn("\n".join(map(printable, error.get("backtrace") or ())))
-        warn(f"{printable(str(error.get('class')))}: {printable(str(error.get('message')))}")
+        backtrace = "\n".join(error.get("backtrace") or ())
+        said = title(str(error.get("class")), str(error.get("message")))
+        # Python's own text ends with the error.
+        warn(printable(backtrace if said in backtrace else f"{backtrace}\n{said}".lstrip("\n")))
     if kind == "done":
         say(f"{printable(name)}: done in {span(seconds)}")
     elif kind == "retry":

@@ -12,6 +12,9 @@ from queued.cli.options import Subparsers, add_command
 from queued.cli.output import span
 from queued.domain.figures import COLUMNS, Figure, percentile
 
+#: The percentiles that programs are told.
+SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+
 
 def add(commands: Subparsers, common: argparse.ArgumentParser) -> None:
     """Add the command to its program."""
@@ -67,6 +70,7 @@ def stats(arguments: argparse.Namespace) -> int:
         right=("JOBS", "FAILED", "WAIT P50", "WAIT P95", "RUN P50", "RUN P95", "RUN P99", "BUSY"),
         records=[as_json(figure) for figure in figures],
         names=[figure.name for figure in figures],
+        inside=dict.fromkeys(("wait_seconds", "run_seconds"), tuple(SHARES)),
         around={"by": arguments.by, "since": begin, "complete": complete, "read": found.count},
         footer="\n".join(filter(None, (footer, left_out))),
     )
@@ -80,13 +84,12 @@ def short(seconds: float | None) -> str:
 
 def as_json(figure: Figure) -> dict[str, Any]:
     """The documented object of one class, queue or host."""
-    shares = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
     return {
         "name": figure.name,
         "count": figure.count,
         **{state: figure.states.get(state, 0) for state in ("finished", "failed", "discarded", "cancelled")},
         "failure_ratio": figure.failure_ratio,
-        "wait_seconds": {name: percentile(figure.waits, share) for name, share in shares.items()},
-        "run_seconds": {name: percentile(figure.runs, share) for name, share in shares.items()},
+        "wait_seconds": {name: percentile(figure.waits, share) for name, share in SHARES.items()},
+        "run_seconds": {name: percentile(figure.runs, share) for name, share in SHARES.items()},
         "busy_seconds": figure.busy,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import traceback
 from types import TracebackType
 from typing import Any
@@ -19,6 +20,8 @@ MAX_LINE = 8 * 1024
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 #: Files whose frames lead from the runner to the job: ours, the event loop of an async job, `with`.
 _ON_THE_WAY = (_PACKAGE, os.path.join(os.path.dirname(traceback.__file__), "asyncio", ""), contextlib.__file__)
+#: The beginning of a line that names an error of ours by the module it lies in; people know it as `queued.NAME`.
+_OWN = re.compile(r"^([ |]*)queued\.(?:[a-z_]+\.)+(?=[A-Z]\w*(?::|$))")
 
 
 def describe(error: BaseException) -> dict[str, Any]:
@@ -54,7 +57,7 @@ def backtrace_of(error: BaseException) -> list[str]:
         text = "".join(traceback.format_exception(type(error), error, _from_the_job(error)))
     except BaseException as failure:  # out of memory, or a source file that cannot be read
         return [f"(no backtrace: {type(failure).__name__} while it was written)"]
-    lines = [both_ends(storable(line), MAX_LINE) for line in text.splitlines()]
+    lines = [both_ends(storable(_OWN.sub(r"\1queued.", line)), MAX_LINE) for line in text.splitlines()]
     return _within(lines)
 
 

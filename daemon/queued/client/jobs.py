@@ -168,7 +168,10 @@ class Job(Callbacks, Generic[P, R]):
     def _check(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         # The usual call needs a comparison and not the 3 µs of a full check.
         if kwargs or len(args) not in self._positional:
-            self._signature.bind(*args, **kwargs)
+            try:
+                self._signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{self.name}{self._signature}: {error}") from None
 
     def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> UnsentJob:
         changes = {option: kwargs.pop(option) for option in self._reserved if option in kwargs}

@@ -119,6 +119,7 @@ class Batch:
         self._new: list[NewJob] = []
         #: The open generators of those jobs that have any.
         self._open: dict[int, tuple[ExitStack, list[Around]]] = {}
+        _refuse_unbound(unsent)
         self.connection = _one_connection(unsent, connection)
         self.at_finish = _one_answer(unsent, at_finish)
         if self.at_finish and self.connection is not None:
@@ -332,6 +333,19 @@ def _run_at(wait: float) -> datetime | None:
         return datetime.now(timezone.utc) + timedelta(seconds=wait)
     except OverflowError:
         return None
+
+
+def _refuse_unbound(unsent: Sequence[UnsentJob]) -> None:
+    """Raise TypeError for the first that is no job with its arguments."""
+    one: Any = None
+    try:
+        for one in unsent:
+            one.job, one.options  # noqa: B018
+    except AttributeError:
+        name = getattr(one, "__name__", None)
+        job = hasattr(one, "bind") and name is not None
+        hint = f"pass {name}.bind(…)" if job else "pass f.bind(…) of a function f with @queued.job"
+        raise TypeError(f"{one!r} is {'a job without its arguments' if job else 'no job'}; {hint}") from None
 
 
 def _one_connection(unsent: Sequence[UnsentJob], connection: Any) -> Any:

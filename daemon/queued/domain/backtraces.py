@@ -33,6 +33,11 @@ def frames(lines: Sequence[str]) -> Iterator[tuple[str | None, list[str]]]:
         yield file, block
 
 
+def has_frames(lines: Sequence[str]) -> bool:
+    """Whether a traceback says more than the error itself: an error that nobody's code raised has no frames."""
+    return any(_FRAME.match(line) for line in lines)
+
+
 def fingerprint(class_name: str, error_class: str, lines: Sequence[str]) -> str:
     """Eight characters that errors of one cause share: the job's class, the error's, and where in the application it was raised.
 

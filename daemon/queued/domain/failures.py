@@ -10,6 +10,11 @@ from typing import Any
 from queued.domain.backtraces import fingerprint, place
 
 
+def title(error_class: str, message: str) -> str:
+    """An error in one sentence: its class, and its message where that says more."""
+    return error_class if message in {"", error_class} else f"{error_class}: {message}"
+
+
 @dataclass(slots=True)
 class Group:
     """Failures with one fingerprint. The message and the job are those of the newest."""

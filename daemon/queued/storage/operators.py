@@ -57,8 +57,8 @@ def retry_from_start(session: Session, ids: Sequence[int]) -> Acted:
 def dispatch(session: Session, ids: Sequence[int]) -> Acted:
     """Have scheduled jobs run now, whatever time they wait for.
 
-    As when that comes, one whose limits are full is blocked, and one whose rate has no turn left waits for its next. One that waits for
-    its turn already is refused, for it must not come earlier. Ring for `arrivals` after the commit.
+    As when that comes, one whose limits are full is blocked, and one whose rate has no turn left waits for its next. One that
+    waits for its turn already is refused, for it must not come earlier. Ring for `arrivals` after the commit.
     """
     return _let_in(session, ids, session.all("operators.dispatch", ids=list(ids)), failed_before=False)
 

@@ -67,4 +67,6 @@ SELECT 'queued_batch_jobs' AS name, count(*) AS n FROM (SELECT 1 FROM queued.bat
 UNION ALL
 SELECT 'queued_audit' AS name, count(*) AS n FROM (SELECT 1 FROM queued.audit LIMIT :cap)
 UNION ALL
-SELECT 'queued_interruptions' AS name, count(*) AS n FROM (SELECT 1 FROM queued.interruptions LIMIT :cap);
+SELECT 'queued_interruptions' AS name, count(*) AS n FROM (SELECT 1 FROM queued.interruptions LIMIT :cap)
+UNION ALL
+SELECT 'queued_migrations' AS name, count(*) AS n FROM (SELECT 1 FROM queued.migrations LIMIT :cap);

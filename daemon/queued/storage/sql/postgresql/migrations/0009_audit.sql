@@ -1,3 +1,4 @@
+-- The eighth: number 8 was never used, and numbers say the order alone.
 -- What operators did: one row an action, written in the transaction of the action itself. `target` is a query, or names and ids;
 -- `count` how many it has touched so far, for a long action is many transactions.
 CREATE TABLE queued.audit (
