@@ -59,6 +59,15 @@ def test_a_wrong_command_line_is_exit_code_2_and_points_to_help(program: Program
     assert "--help" in told.err
 
 
+@pytest.mark.parametrize(
+    ("words", "meant"), [(["job", "list"], "jobs"), (["jobs", "lst"], "list"), (["jobs", "list", "-o", "jsn"], "json")]
+)
+def test_a_word_that_is_nearly_right_is_told_what_was_meant(program: Program, words: list[str], meant: str) -> None:
+    told = program("queuectl", *words)
+    assert told.status == 2
+    assert f"; did you mean {meant}?; see queuectl" in told.err
+
+
 def test_a_command_of_queuectl_that_queued_is_given_points_to_queuectl(program: Program) -> None:
     told = program("queued", "status")
     assert (told.status, told.out) == (2, "")

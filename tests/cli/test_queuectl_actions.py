@@ -222,6 +222,15 @@ def test_neither_ids_nor_filters_or_both_is_a_usage_error(ctl: Program, words: l
     assert ctl(*words).status == 2
 
 
+def test_a_query_for_states_that_an_action_does_not_work_on_says_so(ctl: Program, store: Store, worker: Hand) -> None:
+    failed_job(store, worker)
+    told = ctl("jobs", "retry", "state:finished,ready", "--yes")
+    assert (told.status, told.out) == (2, "")
+    why = "state:ready: it is ready already; state:finished: it has ended"
+    assert told.err == f"queuectl jobs retry: is for failed jobs; {why}\n"
+    assert ctl("jobs", "retry", "state:finished,failed", "--yes").status == 0
+
+
 @pytest.mark.parametrize("action", ["retry", "discard", "cancel"])
 @pytest.mark.parametrize("words", [[""], [" "], ["", "queue:mail"], ["", "--queue", "mail"], ["sort:-id"]])
 def test_an_empty_word_does_not_mean_all_jobs(

@@ -48,7 +48,8 @@ def test_a_file_of_its_own_needs_no_common_one(files: Files) -> None:
 
 
 def test_an_instance_that_is_nothing_is_an_error_that_lists_the_roles(files: Files) -> None:
-    assert files.problem(COMMON, instance="clock") == '--role: there is no role "clock"; there are: mail, web'
+    told = files.problem(COMMON, instance="clock")
+    assert told == '--instance: there is neither a file clock.yml nor a role "clock"; there are: mail, web'
 
 
 @pytest.mark.parametrize("name", ["", "../etc/passwd", "a/b"])

@@ -201,6 +201,15 @@ def test_a_directory_that_cannot_be_made_is_told_with_its_setting(tmp_path: Path
         Runtime.make(str(tmp_path / "file"), "supervisor-1")
 
 
+def test_the_variable_that_leads_to_a_directory_that_cannot_be_made_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "file"))
+    with pytest.raises(ConfigurationError, match=r"/queued \(below XDG_RUNTIME_DIR, .*/file\) cannot be used"):
+        Runtime.make(str(tmp_path / "file" / "queued"), "supervisor-1")
+
+
 @pytest.mark.parametrize(("mode", "said"), [(0o777, "may be written by everybody"), (0o700, "belongs to user 12345")])
 def test_a_runtime_directory_in_which_others_could_act_is_refused(tmp_path: Path, mode: int, said: str) -> None:
     parent = tmp_path / "run"

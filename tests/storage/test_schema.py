@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -99,6 +101,34 @@ def test_a_directory_without_write_permission_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(DatabaseMisconfigured, match="not writable"):
         open_store(f"sqlite:///{tmp_path}/queue.sqlite3").migrate()
+
+
+CLOSED = """
+import os, sys
+from queued.domain.errors import DatabaseMisconfigured
+from queued.storage.store import open_store
+store = open_store(sys.argv[1], create=False)
+store.backend  # what it imports may be closed to that user too
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+try:
+    store.check_schema()
+except DatabaseMisconfigured as error:
+    print(error)
+"""
+
+
+def test_a_database_in_a_directory_that_is_closed_to_the_user_is_not_taken_for_missing(tmp_path: Path) -> None:
+    directory = tmp_path / "closed"
+    directory.mkdir()
+    url = f"sqlite:///{directory}/queue.sqlite3"
+    open_store(url).migrate()
+    directory.chmod(0)
+    told = subprocess.run([sys.executable, "-c", CLOSED, url], capture_output=True, text=True, timeout=60, check=False)
+    directory.chmod(0o700)
+    assert f"{directory}/queue.sqlite3 may not be looked at by user " in told.stdout, told.stderr
 
 
 @pytest.mark.parametrize("url", ["sqlite://queue", "sqlite:///", "mysql://localhost/queue", "queue.sqlite3"])

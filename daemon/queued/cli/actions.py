@@ -118,6 +118,10 @@ def run(action: Action, arguments: argparse.Namespace) -> int:
                 f"for all of one state write state:{action.states[0]}"
             )
             return exits.USAGE
+        if query.states and not set(query.states) & set(action.states):
+            why = "; ".join(f"state:{state}: {reason(action, state)}" for state in query.states)
+            warn(f"queuectl jobs {action.name}: is for {', '.join(action.states)} jobs; {why}")
+            return exits.USAGE
         return act_on(action, query, arguments)
     with target(arguments) as database:
         if arguments.dry_run:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
+from queued.configuration.document import one_line
 from queued.configuration.reading import BROKEN, Reader, Tree
 from queued.domain.settings import (
     ACTORS,
@@ -34,10 +35,11 @@ class Actors:
     metrics: Tree = field(default_factory=dict)
 
 
-def actors(reader: Reader, tree: Tree, role: str | None, named: bool = False) -> Actors:
+def actors(reader: Reader, tree: Tree, role: str | None, named: bool = False, lacking: str | None = None) -> Actors:
     """The actors of the section, or of the role when one is chosen. Every role is checked, chosen or not.
 
     `named`: the file is that of one instance. A role, and such a file, may say with `workers: []` that nobody works there.
+    `lacking`: the file that an instance does not have, so that it is a role.
     """
     roles = tree.get("roles", {})
     built: dict[str, Actors] = {}
@@ -51,7 +53,12 @@ def actors(reader: Reader, tree: Tree, role: str | None, named: bool = False) ->
             return own
         if role not in built:
             there = f"there are: {', '.join(built)}" if built else "the section names none; write it below roles:"
-            reader.notes.refuse("--role", f'there is no role "{role}"; {there}')
+            if lacking is None:
+                reader.notes.refuse("--role", f'there is no role "{role}"; {there}')
+            else:
+                reader.notes.refuse(
+                    "--instance", f'there is neither a file {one_line(lacking)} nor a role "{role}"; {there}'
+                )
             return own
         own, chosen = built[role], True
     elif roles and roles is not BROKEN and not chosen:

@@ -80,7 +80,9 @@ def load(
     An `instance` has a file of its own, INSTANCE.yml beside the usual one; where there is none it is the role of that name.
     """
     here = cwd if cwd is not None else os.getcwd()
-    own = own_file(instance, config_path, environ, here) if instance is not None else None
+    usual = own_file(instance, config_path, environ, here) if instance is not None else None
+    own = usual if usual is not None and os.path.isfile(usual) else None
+    lacking = usual if own is None else None
     file = own or find(config_path, environ, here)
     role = instance if instance is not None and own is None else role
     chosen = environment or environ.get("QUEUED_ENV") or DEFAULT_ENVIRONMENT
@@ -92,7 +94,7 @@ def load(
         reader = Reader(document, environ, skip=["database.url"] if given_url else [])
         tree = reader.section(node) if node is not None else {}
         settings = _settings(
-            reader, tree, chosen, given_url, environ, here, mode, role, node is not None, own is not None
+            reader, tree, chosen, given_url, environ, here, mode, role, node is not None, own is not None, lacking
         )
         skip = skip_recurring if skip_recurring is not None else _skip_recurring(environ, notes)
         path = _recurring(recurring, environ, here, file, skip, notes)
@@ -247,16 +249,15 @@ def find(config_path: str | None, environ: Mapping[str, str], cwd: str) -> str:
     )
 
 
-def own_file(instance: str, config_path: str | None, environ: Mapping[str, str], cwd: str) -> str | None:
-    """The file that an instance has for itself, beside the one it would be a role of; None when it has none."""
+def own_file(instance: str, config_path: str | None, environ: Mapping[str, str], cwd: str) -> str:
+    """The file that an instance may have for itself, beside the one it would be a role of."""
     if not instance or "/" in instance or "\0" in instance:
         raise ConfigurationError(f"--instance: {shown(instance)} cannot be the name of a file; write a role's name")
     try:
         directory = os.path.dirname(find(config_path, environ, cwd))
     except ConfigurationError:
         directory = os.path.dirname(USUAL_FILES[-1])
-    file = os.path.join(directory, f"{instance}.yml")
-    return file if os.path.isfile(file) else None
+    return os.path.join(directory, f"{instance}.yml")
 
 
 def _settings(
@@ -270,10 +271,11 @@ def _settings(
     role: str | None,
     found: bool,
     named: bool,
+    lacking: str | None,
 ) -> Settings:
     directory = os.path.dirname(reader.notes.file)
     database = _database(reader, tree, given_url, cwd, found)
-    team = actors(reader, tree, role, named) if found else Actors()
+    team = actors(reader, tree, role, named, lacking) if found else Actors()
     app = None
     if "app" in tree:
         app = application(reader, tree["app"], directory, environ.get("PATH"), bool(team.workers))

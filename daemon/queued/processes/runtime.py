@@ -39,8 +39,10 @@ class Runtime:
             lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(lock, fcntl.LOCK_EX)
         except OSError as error:
+            named = os.environ.get("XDG_RUNTIME_DIR")
+            below = f" (below XDG_RUNTIME_DIR, {named})" if named and Path(named) in Path(parent).parents else ""
             raise ConfigurationError(
-                f"runtime_directory: {parent} cannot be used ({error.strerror}: {error.filename}); "
+                f"runtime_directory: {parent}{below} cannot be used ({error.strerror}: {error.filename}); "
                 "make it, or name one that this user may write"
             ) from error
         return cls(directory, lock)

@@ -164,6 +164,15 @@ class Sqlite:
 
     def _check_path(self) -> None:
         directory = os.path.dirname(self._path) or "."
+        try:
+            os.stat(self._path)
+        except PermissionError:
+            raise DatabaseMisconfigured(
+                f"{self._path} may not be looked at by user {os.geteuid()}: a directory on the way to it is closed to this user; "
+                "be a user who may, or change its owner or its mode"
+            ) from None
+        except OSError:
+            pass  # what is missing is said below
         if os.path.isdir(self._path):
             raise DatabaseMisconfigured(
                 f"{self._path} is a directory; name a file, as in sqlite:///{self._path}/queue.sqlite3"
