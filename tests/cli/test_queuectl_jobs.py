@@ -13,7 +13,7 @@ from queued.domain.limits import Limit
 from queued.domain.rates import Rate
 from queued.domain.settings import RetentionSettings
 from queued.domain.unique import Unique
-from queued.storage import checkpoints, claimed, retention
+from queued.storage import checkpoints, claimed, recurring, retention
 from queued.storage.store import Store
 
 TRACEBACK = (
@@ -133,6 +133,17 @@ def test_an_error_without_frames_or_words_is_told_once(ctl: Program, store: Stor
     assert ctl("jobs", "show", unknown, "--full").out.split("\n\n")[1] == "app.Broken: no job is named x"
     assert ctl("jobs", "show", silent).out.split("\n\n")[1].startswith("app.Broken\n")
     assert "app.Broken: app.Broken" not in ctl("jobs", "show", silent).out + ctl("jobs", "list").out
+
+
+def test_a_run_of_a_recurring_task_is_told_as_such(ctl: Program, store: Store) -> None:
+    (job_id,) = store.enqueue([job()])
+    assert ctl("jobs", "show", job_id, "--json").json["task"] is None
+    with store.transaction() as session:
+        moment = datetime.now(timezone.utc)
+        assert recurring.record(session, "nightly", moment)
+        started = recurring.start(session, "nightly", moment, job("app.report"))
+    assert "\n       Task: nightly\n" in ctl("jobs", "show", started.ids[0]).out
+    assert ctl("jobs", "show", started.ids[0], "--json").json["task"] == "nightly"
 
 
 def test_a_failing_picture_is_explained(ctl: Program, store: Store, worker: Hand) -> None:

@@ -65,6 +65,8 @@ def facts(job: JobDetail) -> list[tuple[str, str]]:
         ("Queue", f"{printable(job.queue)}{paused}, priority {job.priority}"),
         ("Attempt", str(job.attempt)),
     ]
+    if job.task is not None:
+        told.insert(0, ("Task", printable(job.task)))
     if job.options:
         told.append(("Options", one_line(job.options, 2_000)))
     moments = (
@@ -266,6 +268,7 @@ def as_json(job: JobDetail) -> dict[str, Any]:
         },
         "expires_at": job.expires_at,
         "batch": job.batch,
+        "task": job.task,
         "interruptions": None
         if job.interruptions is None
         else {

@@ -24,6 +24,8 @@ TERMINATION = 1.0
 AFTERMATH = 1.0
 #: Longest line that is kept together, bytes.
 LONGEST_LINE = 64 * 1024
+#: Characters of a program that a traceback shows.
+LONGEST_PLACE = 100
 
 
 class ProgramFailed(JobFailed):
@@ -33,7 +35,7 @@ class ProgramFailed(JobFailed):
 @job(name=COMMAND)
 def command(source: str) -> None:
     """Run Python source, as a module of its own would be."""
-    exec(compile(source, "<command>", "exec"), {"__name__": "__queued_command__"})
+    exec(compile(source, _place("command", source), "exec"), {"__name__": "__queued_command__"})
 
 
 @job(name=SHELL)
@@ -50,18 +52,27 @@ def shell(program: str | list[str]) -> None:
         stderr=subprocess.PIPE,
         bufsize=0,
     )
-    last = ""
+    last = {sys.stdout: "", sys.stderr: ""}
     try:
         for line, stream in _lines(process):
             print(line, file=stream, flush=True)
-            last = line if stream is sys.stderr and line.strip() else last
+            last[stream] = line if line.strip() else last[stream]
         status = process.wait()
     except BaseException:
         _end(process)
         raise
     if status:
         how = f"ended by {_signal(-status)}" if status < 0 else f"exited with status {status}"
-        raise ProgramFailed(f"the program {how}{f': {last}' if last else ''}")
+        words = last[sys.stderr] or last[sys.stdout]
+        failed = ProgramFailed(f"the program {how}{f': {words}' if words else ''}")
+        # As if raised in the program, so that the traceback names it, and failures of different programs are told apart by it.
+        exec(compile("raise failed", _place("shell", program), "exec"), {"failed": failed})
+
+
+def _place(kind: str, source: str | list[str]) -> str:
+    """What a traceback calls a program: its beginning, on one line, without the quotes that end a file's name there."""
+    text = " ".join((source if isinstance(source, str) else " ".join(source)).replace('"', "'").split())
+    return f"<{kind}: {text if len(text) <= LONGEST_PLACE else text[: LONGEST_PLACE - 1] + '…'}>"
 
 
 def _lines(process: subprocess.Popen[bytes]) -> Iterator[tuple[str, IO[str]]]:

@@ -229,6 +229,8 @@ class JobDetail:
     batch: int | None = None
     batch_open: bool = False
     interruptions: Interruptions | None = None
+    #: The key of the recurring task that it is a run of.
+    task: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

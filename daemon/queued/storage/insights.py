@@ -91,6 +91,7 @@ def job(session: Session, job_id: int, threshold: float = ALIVE_THRESHOLD) -> Jo
         limits=_limits(session, job_id),
         ahead=_ahead(session, job_id) if place["state"] == "blocked" else None,
         interruptions=_interruptions(session, job_id),
+        task=_task(session, job_id),
         **_ties(session, job_id, row["options"]),
         **_checkpoint(session, job_id),
         **place,
@@ -103,6 +104,11 @@ def _checkpoint(session: Session, job_id: int) -> dict[str, Any]:
         return {}
     progress = Progress(row["done"], row["total"], row["message"]) if row["done"] is not None else None
     return {"steps": _steps(row["steps"]), "progress": progress, "saved_at": row["saved_at"]}
+
+
+def _task(session: Session, job_id: int) -> str | None:
+    row = session.one("insights.task", id=job_id)
+    return None if row is None else row["task_key"]
 
 
 def _steps(text: str | None) -> Steps | None:

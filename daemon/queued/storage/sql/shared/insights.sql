@@ -84,6 +84,10 @@ FROM queued.attempts WHERE job_id = :id ORDER BY attempt;
 -- How far a job has come, if it tells.
 SELECT steps, done, total, message, saved_at FROM queued.checkpoints WHERE job_id = :id;
 
+-- name: task
+-- The recurring task that a job is a run of.
+SELECT task_key FROM queued.recurring_runs WHERE job_id = :id LIMIT 1;
+
 -- name: process
 SELECT id, name, kind, supervisor, pid, hostname, metadata, started_at, last_heartbeat_at, {now} AS now_at
 FROM queued.processes WHERE id = :id;
