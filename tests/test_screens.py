@@ -86,10 +86,12 @@ def test_a_screen_is_what_the_program_prints(
     scene: tuple[Store, str],
     program: Program,  # noqa: F811
     command: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     _, path = scene
     name, *words = command.split()
-    told = program(name, *words, "--database", f"sqlite:///{path}")
+    monkeypatch.setenv("QUEUED_DATABASE_URL", f"sqlite:///{path}")  # an option would be repeated in what is advised
+    told = program(name, *words)
     assert told.status in {0, 3}
     printed = told.out.replace(path, PLACE) + (f"{told.err}\n" if told.err else "\n")
     text = PAGE.read_text(encoding="utf-8")

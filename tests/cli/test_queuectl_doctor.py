@@ -97,7 +97,8 @@ def test_no_address_at_all_is_told(program: Program, tmp_path: Path, monkeypatch
 def test_a_schema_that_lacks_a_migration_is_a_problem(store: Store, check: Check) -> None:
     change(store, "DELETE FROM {t}migrations WHERE version = 9")
     found = check("database.schema")
-    assert (found["outcome"], found["advice"]) == ("problem", "queuectl db migrate")
+    assert found["outcome"] == "problem"
+    assert found["advice"].endswith(" db migrate")
     assert "0009_audit" in found["found"]
 
 
@@ -331,7 +332,7 @@ def test_a_forgotten_pause_is_a_warning(
     change(store, "UPDATE {t}queues SET paused_at = {ago}")
     found = check("queues.paused")
     assert found["outcome"] == "warning"
-    assert "queuectl queues resume mail" in found["advice"]
+    assert " queues resume mail" in found["advice"]
 
 
 def test_a_due_job_that_nobody_dispatches_is_a_problem(store: Store, check: Check) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from datetime import datetime, timezone
+from pathlib import Path
 
 import pytest
 
 from cli.conftest import Hand, Program, job
+from queued.cli.database import reaching
 from queued.domain.batches import NewBatch
 from queued.domain.jobs import Checkpoint, Failure, Outcome
 from queued.domain.limits import Limit
@@ -135,6 +138,29 @@ def test_an_error_without_frames_or_words_is_told_once(ctl: Program, store: Stor
     assert "app.Broken: app.Broken" not in ctl("jobs", "show", silent).out + ctl("jobs", "list").out
 
 
+def test_what_can_be_done_next_is_told_with_the_options_that_reach_the_same_database(
+    program: Program, store: Store, worker: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (job_id,) = store.enqueue([job()])
+    worker.fail(job_id)
+    file = tmp_path / "my queue.yml"
+    file.write_text(f"stage:\n  database: {store.settings.url}\n")
+    given = f"queuectl --config '{file}' --env stage"
+    for words, said in (
+        (["jobs", "show", job_id], f"{given} jobs retry {job_id}\n"),
+        (["errors"], f"{given} jobs retry fingerprint:ID\n"),
+        (["status"], f"{given} errors\n"),
+    ):
+        told = program("queuectl", *words, "--config", file, "--env", "stage")
+        assert said in told.out + told.err
+    shown = program("queuectl", "jobs", "show", job_id, "--config", file, "--env", "stage", "--json").json
+    assert shown["hints"][0].endswith(f"{given} jobs retry {job_id}")
+    monkeypatch.setenv("QUEUED_DATABASE_URL", store.settings.url)
+    assert f"queuectl jobs retry {job_id}" in program("queuectl", "jobs", "show", job_id).out
+    hint = reaching(Namespace(config=None, env=None, database="postgresql://me:secret@host/db"), "queuectl errors")
+    assert hint == "queuectl --database 'postgresql://me:***@host/db' errors"
+
+
 def test_a_run_of_a_recurring_task_is_told_as_such(ctl: Program, store: Store) -> None:
     (job_id,) = store.enqueue([job()])
     assert ctl("jobs", "show", job_id, "--json").json["task"] is None
@@ -159,8 +185,8 @@ def test_a_failing_picture_is_explained(ctl: Program, store: Store, worker: Hand
     assert 'File "/srv/photos/photos/jobs.py", line 12, in make_variant' in told.out
     assert "PIL/Image.py" not in told.out
     assert "(1 frame of libraries; --full shows all)" in told.out
-    assert f"queuectl jobs retry {job_id}" in told.out
-    assert f"queuectl jobs discard {job_id}" in told.out
+    assert f" jobs retry {job_id}" in told.out
+    assert f" jobs discard {job_id}" in told.out
     assert "PIL/Image.py" in ctl("jobs", "show", job_id, "--full").out
 
 
@@ -182,10 +208,10 @@ def test_show_tells_a_program_everything(ctl: Program, store: Store, worker: Han
 def test_every_state_says_what_can_be_done(ctl: Program, store: Store, worker: Hand) -> None:
     made = make_one_of_each(store, worker)
     expected = {
-        "ready": "queuectl jobs cancel",
-        "scheduled": "queuectl jobs cancel",
-        "running": "queuectl jobs cancel",
-        "failed": "queuectl jobs retry",
+        "ready": " jobs cancel",
+        "scheduled": " jobs cancel",
+        "running": " jobs cancel",
+        "failed": " jobs retry",
         "finished": "nothing can be done",
         "discarded": "nothing can be done",
         "cancelled": "nothing can be done",
@@ -199,7 +225,7 @@ def test_every_state_says_what_can_be_done(ctl: Program, store: Store, worker: H
 def test_a_job_that_waits_in_a_paused_queue_says_so(ctl: Program, store: Store) -> None:
     (job_id,) = store.enqueue([job(queue="two words")])
     ctl("queues", "pause", "two words")
-    assert "queuectl queues resume 'two words'" in ctl("jobs", "show", job_id).out
+    assert " queues resume 'two words'" in ctl("jobs", "show", job_id).out
 
 
 def test_a_job_that_a_retry_moved_to_another_lane_is_found(ctl: Program, store: Store, worker: Hand) -> None:

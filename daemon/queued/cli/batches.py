@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from queued.cli import exits
-from queued.cli.database import target
+from queued.cli.database import reaching, target
 from queued.cli.jobs import LIMIT, positive
 from queued.cli.listing import Listing
 from queued.cli.listing import show as show_list
@@ -112,6 +112,8 @@ def show(arguments: argparse.Namespace) -> int:
         say_json({**summary_json(batch), **more})
     else:
         say("\n".join(lines(batch)))
+        if batch.failures:
+            say(f"\n→ {reaching(arguments, f'why the first one failed: queuectl jobs show {batch.failures[0]}')}")
     return exits.OK
 
 
@@ -142,8 +144,6 @@ def lines(batch: BatchSummary) -> list[str]:
     colour = "yellow" if batch.finished_at is None else "red" if counts.failed else "green"
     shown = [f"{style('●', colour)} batch {batch.id} – {style(state(batch), 'bold')}"]
     shown += [f"{label:>11}: {text}" for label, text in told]
-    if batch.failures:
-        shown += ["", f"→ why the first one failed: queuectl jobs show {batch.failures[0]}"]
     return shown
 
 

@@ -70,6 +70,21 @@ def database_settings(arguments: argparse.Namespace) -> DatabaseSettings:
     return replace(settings, url=url) if url else settings
 
 
+def reaching(arguments: argparse.Namespace, hint: str) -> str:
+    """A hint whose commands reach the same database as this one: with the options that it was given, passwords left out."""
+    from shlex import quote
+
+    from queued.configuration.addresses import masked
+
+    given = {name: value for name in ("config", "env", "database") if (value := getattr(arguments, name))}
+    if not given:
+        return hint
+    options = " ".join(
+        f"--{name} {quote(masked(value) if name == 'database' else value)}" for name, value in given.items()
+    )
+    return hint.replace("queuectl ", f"queuectl {options} ")
+
+
 def _names_file(arguments: argparse.Namespace) -> bool:
     return bool(arguments.config or os.environ.get("QUEUED_CONFIG"))
 

@@ -7,10 +7,12 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from queued.cli import exits
+from queued.cli.database import reaching
 from queued.cli.options import Subparsers, add_command
 from queued.cli.output import one_line, say, say_json, style
 from queued.domain.checks import Verdict, configuration, database, processes, queues, recurring
@@ -38,7 +40,10 @@ def add(commands: Subparsers, common: argparse.ArgumentParser) -> None:
 
 def doctor(arguments: argparse.Namespace) -> int:
     """Print every check; OK when there is no problem, else UNHEALTHY."""
-    verdicts = list(examined(arguments))
+    verdicts = [
+        verdict if verdict.advice is None else replace(verdict, advice=reaching(arguments, verdict.advice))
+        for verdict in examined(arguments)
+    ]
     healthy = all(verdict.outcome != "problem" for verdict in verdicts)
     if arguments.json:
         say_json({"healthy": healthy, "checks": [as_json(verdict) for verdict in verdicts]})

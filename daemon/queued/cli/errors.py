@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from queued.cli.database import target
+from queued.cli.database import reaching, target
 from queued.cli.jobs import QUERY_HELP, query_of
 from queued.cli.listing import Listing, show
 from queued.cli.options import Subparsers, add_command
@@ -35,7 +35,7 @@ def errors(arguments: argparse.Namespace) -> int:
     if not complete:
         footer = f"the newest {found.count} failures were read; narrow them down, as with since:1h or class:NAME"
     elif groups:
-        footer = "run a cause's jobs again: queuectl jobs retry fingerprint:ID"
+        footer = reaching(arguments, "run a cause's jobs again: queuectl jobs retry fingerprint:ID")
     listing = Listing(
         key="errors",
         headers=("COUNT", "LAST", "FINGERPRINT", "CLASS", "ERROR", "MESSAGE"),

@@ -9,7 +9,7 @@ from typing import Any
 
 from queued.cli import exits
 from queued.cli.arguments import call, shown
-from queued.cli.database import target
+from queued.cli.database import reaching, target
 from queued.cli.output import moment, one_line, printable, relative, say, say_json, span, style, table
 from queued.domain.backtraces import folded, has_frames
 from queued.domain.failures import title
@@ -31,15 +31,16 @@ def show(arguments: argparse.Namespace) -> int:
 
     with target(arguments) as database, database.store.reading() as session:
         job = insights.job(session, arguments.id, database.threshold)
+    next_steps = [reaching(arguments, hint) for hint in hints(job)]
     if arguments.json:
-        say_json(as_json(job))
+        say_json({**as_json(job), "hints": next_steps})
     else:
-        say("\n".join(lines(job, arguments.full)))
+        say("\n".join([*lines(job, arguments.full), "", *(f"→ {step}" for step in next_steps)]))
     return exits.OK
 
 
 def lines(job: JobDetail, full: bool) -> list[str]:
-    """The text about a job."""
+    """The text about a job, without what can be done next."""
     shown = [f"{style('●', COLOURS.get(job.state, 'dim'))} job {job.id} – {style(job.state, 'bold')}"]
     shown += [f"{label:>11}: {text}" for label, text in facts(job)]
     if job.failure is not None:
@@ -52,7 +53,6 @@ def lines(job: JobDetail, full: bool) -> list[str]:
             shown += [f"  {printable(line)}" for line in backtrace]
     if job.attempts:
         shown += ["", attempts_table(job)]
-    shown += ["", *(f"→ {hint}" for hint in hints(job))]
     return shown
 
 
@@ -215,7 +215,7 @@ def hints(job: JobDetail) -> list[str]:
 
 
 def as_json(job: JobDetail) -> dict[str, Any]:
-    """The documented object of `queuectl jobs show --json`."""
+    """The documented object of `queuectl jobs show --json`, but for its hints."""
     return {
         "id": job.id,
         "class": job.class_name,
@@ -309,7 +309,6 @@ def as_json(job: JobDetail) -> dict[str, Any]:
         else {"finished": list(job.steps.finished), "current": job.steps.current, "cursor": job.steps.cursor},
         "progress": progress_json(job.progress),
         "saved_at": job.saved_at,
-        "hints": hints(job),
     }
 
 

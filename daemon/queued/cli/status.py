@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from queued.cli import exits
-from queued.cli.database import target
+from queued.cli.database import reaching, target
 from queued.cli.options import Subparsers, add_command
 from queued.cli.output import moment, one_line, say, say_json, span, style, table
 from queued.domain.insights import Finding, Overview, QueueInfo, diagnose, uncounted
@@ -40,7 +41,10 @@ def status(arguments: argparse.Namespace) -> int:
             overview = insights.overview(session, database.threshold)
             schema = insights.schema(session)
         where = masked(database.store.settings.url)
-    findings = diagnose(overview)
+    findings = [
+        finding if finding.hint is None else replace(finding, hint=reaching(arguments, finding.hint))
+        for finding in diagnose(overview)
+    ]
     healthy = all(finding.severity != "problem" for finding in findings)
     if arguments.json:
         say_json(as_json(overview, findings, healthy, where, schema))
