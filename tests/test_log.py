@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 import pytest
 
 from queued import log
+from queued.domain.errors import ConfigurationError
 from queued.domain.jobs import Failure
 from queued.telemetry import emit
 
@@ -106,6 +107,17 @@ def test_an_unexpected_error_is_told_with_its_place_and_no_traceback(lines: Line
         emit("process_failed", process="worker-1", kind="Worker", error=error, expected=False)
     [line] = lines()
     assert re.fullmatch(r"ERROR worker-1 Worker ended: KeyError: 'queue' \(\S+test_log\.py:\d+\)", line)
+
+
+def test_an_error_that_is_raised_on_purpose_is_told_without_a_place(lines: Lines) -> None:
+    try:
+        raise ConfigurationError("metrics.listen: 0.0.0.0:80 cannot be listened on: Permission denied; write off")
+    except ConfigurationError as error:
+        emit("process_failed", process="exporter-1", kind="Exporter", error=error, expected=True)
+    assert lines() == [
+        "ERROR exporter-1 Exporter ended: ConfigurationError: metrics.listen: 0.0.0.0:80 cannot be listened on: Permission denied; "
+        "write off"
+    ]
 
 
 def test_an_unknown_event_and_one_with_other_facts_are_written_as_they_are(lines: Lines) -> None:

@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 from typing import Any, TextIO
 
 from queued import journal, telemetry
+from queued.domain.errors import QueuedError
 from queued.domain.failures import title
 from queued.domain.jobs import Failure
 from queued.domain.settings import LogFormat
@@ -46,9 +47,9 @@ def _value(value: Any) -> str:
 
 
 def _error(error: Any) -> str:
-    """An error in one line: what it is and, where it has a place in a file, where."""
+    """An error in one line: what it is and, unless it was raised on purpose and so says all itself, where it comes from."""
     if isinstance(error, BaseException):
-        frames = traceback.extract_tb(error.__traceback__)
+        frames = [] if isinstance(error, QueuedError) else traceback.extract_tb(error.__traceback__)
         place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
         return f"{type(error).__name__}: {error}{place}"
     if isinstance(error, Failure):

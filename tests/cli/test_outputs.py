@@ -16,10 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from cli.conftest import Hand, Program, job, states
+from cli.conftest import HERE, Hand, Program, job, states
 from cli.test_terminal import on_terminal
 from queued.cli.progress import line
-from queued.storage import recurring
+from queued.domain.jobs import NewJob, Outcome
+from queued.domain.limits import Limit
+from queued.storage import claimed, recurring
 from queued.storage.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,6 +77,18 @@ def test_the_columns_of_csv_do_not_depend_on_the_rows(ctl: Program, store: Store
     with store.transaction() as session:
         recurring.record(session, "ping", datetime.now(timezone.utc), outcome="finished")
     assert columns("recurring", "list") == planned
+
+
+def test_a_key_that_nobody_holds_or_waits_for_is_not_listed_before_it_is_forgotten(
+    ctl: Program, store: Store, worker: Hand
+) -> None:
+    store.enqueue([NewJob("app.a", limits=(Limit(key, 1),)) for key in ("first", "second", "second")])
+    (first, _) = worker.claim()
+    with store.transaction() as session:
+        claimed.finish(session, [Outcome(first.id, first.lease, "done", ties=first.ties)], HERE)
+        assert session.all("limits.idle", batch_size=10) == [{"key": "first"}]
+    told = ctl("locks", "list", "--json").json["locks"]
+    assert [(lock["key"], lock["held"], lock["blocked"]) for lock in told] == [("second", 1, 1)]
 
 
 @pytest.mark.parametrize("words", LISTS)

@@ -138,6 +138,7 @@ SELECT l.key, l.capacity,
        (SELECT count(*) FROM (SELECT 1 FROM queued.blocked AS b WHERE b.key = l.key LIMIT :cap) AS counted) AS blocked
 FROM queued.limits AS l
 WHERE l.key > :after
+  AND (EXISTS (SELECT 1 FROM queued.slots AS s WHERE s.key = l.key) OR EXISTS (SELECT 1 FROM queued.blocked AS b WHERE b.key = l.key))
 ORDER BY l.key LIMIT :page;
 
 -- name: unique_of
