@@ -135,9 +135,11 @@ def _crashed(data: Mapping[str, Any]) -> str:
 
 
 def _released(data: Mapping[str, Any]) -> str:
-    seconds = float(data.get("duration") or 0.0)
-    return f"{_job(data)} " + (
-        f"was cut short after {seconds:.1f} s, ready again" if seconds else "ready again, untouched"
+    failure = data.get("failure")
+    if failure is None:
+        return f"{_job(data)} ready again, untouched"
+    return (
+        f"{_job(data)} was cut short after {float(data.get('duration') or 0.0):.1f} s, ready again: {failure.message}"
     )
 
 
@@ -179,6 +181,14 @@ def _with_jobs(text: str) -> Callable[[Mapping[str, Any]], str]:
         return text.format_map(_Data(data)) + jobs
 
     return words
+
+
+_guilty = _with_jobs("Killed the runner {pid}: a job in it did not end when told to")
+
+
+def _killed(data: Mapping[str, Any]) -> str:
+    beside = data.get("beside")
+    return _guilty(data) + (f"; cut short beside it: {_ids(beside)}" if beside else "")
 
 
 #: Each event: its level and its words. A text is filled from the event's data.
@@ -234,7 +244,7 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
     "runner_started": ("debug", "Started a runner (pid: {pid})"),
     "runner_not_started": ("debug", "No runner yet: {error}"),
     "runner_died": ("warning", _with_jobs("The runner {pid} died: {reason}")),
-    "runner_killed": ("warning", _with_jobs("Killed the runner {pid}: a job in it did not end when told to")),
+    "runner_killed": ("warning", _killed),
     "runner_remains": ("error", "The runner {pid} was killed and is still there; it hangs in the kernel"),
     # monitoring
     "exporter_listens": ("info", "Metrics and health at {address}"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -94,10 +96,40 @@ def test_a_job_that_hangs_in_c_is_killed_and_its_neighbours_go_back_without_blam
     assert "0.5 s" in found.failure.message
     found = service.wait(neighbour)
     assert (found.attempt, found.attempts) == (1, ())
+    assert found.interruptions is not None
+    assert (found.interruptions.times, found.interruptions.attempt) == (1, 1)
+    assert found.interruptions.reason == f"its runner was killed because job {hanging} did not end when told to"
+    service.daemon.wait_for_log(re.escape(f"told to (1 job: {hanging}); cut short beside it: {neighbour}"))
+    said = [line for line in service.daemon.log().splitlines() if f" job={neighbour} " in line]
+    assert any(
+        re.search(r"attempt 1 was cut short after \d+\.\d s, ready again: its runner was killed", line) for line in said
+    )
     assert not is_alive(runner)
     assert service.ledger.jobs("start")[hanging] == 1
     assert service.ledger.jobs("start")[neighbour] == 2
     assert service.ledger.jobs("end")[neighbour] == 1
+
+
+def test_a_job_that_was_cut_short_for_others_three_times_runs_alone(
+    service: Service, work: ModuleType, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    [neighbour] = service.enqueue(work.wait_for.bind(str(go)))
+    for n in range(1, 4):
+        runner = service.started(neighbour, n)
+        [hanging] = service.enqueue(work.stuck_in_c.bind())
+        assert service.started(hanging) == runner
+        service.wait(hanging, "failed")
+    runner = service.started(neighbour, 4)
+    [hanging] = service.enqueue(work.stuck_in_c.bind())
+    assert service.started(hanging) != runner
+    service.wait(hanging, "failed")
+    go.touch()
+    found = service.wait(neighbour)
+    assert found.interruptions is not None
+    assert found.interruptions.times == 3
+    assert (found.attempt, found.attempts) == (1, ())
+    assert service.ledger.jobs("start")[neighbour] == 4
 
 
 def test_a_running_job_that_heeds_is_cancelled_by_an_operator(service: Service, work: ModuleType) -> None:

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from queued.domain.errors import DatabaseError
-from queued.domain.jobs import ClaimedJob, Failure, NewJob, Outcome, OutcomeKind
+from queued.domain.jobs import CUT, CUTS, EXPIRING, ClaimedJob, Failure, NewJob, Outcome, OutcomeKind
 from queued.storage import claimed, processes, ties
 from queued.storage.store import Store, open_store
 from storage.conftest import Claimer, job
@@ -246,6 +246,41 @@ def test_a_released_job_keeps_its_attempt_and_a_crashed_one_does_not(store: Stor
         recovered = claimed.crash(session, [(second.id, second.lease)], "killed by signal 9", 3, HERE)
     assert recovered.crashed == [second.id]
     assert {row["job_id"]: row["attempt"] for row in rows(store, "ready")} == {first.id: 1, second.id: 2}
+
+
+def test_what_is_cut_short_for_the_sake_of_others_is_counted_up_to_three_times(store: Store, claimer: Claimer) -> None:
+    tied, plain = store.enqueue([job(expires=3600.0), job()])
+    ties_of = []
+    for _ in range(4):
+        held = {one.id: one for one in claimer.claim()}
+        found, other = held[tied], held[plain]
+        why = Failure("queued.JobInterrupted", "its runner was killed because job 9 did not end when told to")
+        cut = Outcome(found.id, found.lease, "released", 3.1, failure=why, policy=claimed.NEIGHBOUR_POLICY)
+        finish(store, cut, Outcome(other.id, other.lease, "released"))
+        ties_of.append({row["job_id"]: row["ties"] for row in rows(store, "ready")})
+    assert [each[found.id] for each in ties_of] == [
+        EXPIRING + CUT,
+        EXPIRING + 2 * CUT,
+        EXPIRING + CUTS,
+        EXPIRING + CUTS,
+    ]
+    assert [each[other.id] for each in ties_of] == [0] * 4
+    (interruption,) = rows(store, "interruptions")
+    assert (interruption["job_id"], interruption["times"]) == (found.id, 4)
+    assert interruption["reason"] == why.message
+    held = {one.id: one for one in claimer.claim()}
+    found, other = held[tied], held[plain]
+    assert (found.ties, found.attempt, other.ties) == (EXPIRING + CUTS, 1, 0)
+    finish(store, Outcome(found.id, found.lease, "retry", failure=BOOM, wait=60.0, ties=found.ties))
+    assert [row["ties"] for row in rows(store, "scheduled")] == [EXPIRING + CUTS]
+
+
+def test_a_late_word_of_a_cut_counts_nothing(store: Store, claimer: Claimer) -> None:
+    found = one_claimed(store, claimer)
+    late = Outcome(found.id, found.lease + 1, "released", failure=BOOM, policy=claimed.NEIGHBOUR_POLICY)
+    assert finish(store, late).stale == [late]
+    assert rows(store, "interruptions") == []
+    assert [row["ties"] for row in rows(store, "claimed")] == [0]
 
 
 def test_a_job_that_crashes_its_process_fails_at_the_limit_with_the_reason(store: Store, claimer: Claimer) -> None:

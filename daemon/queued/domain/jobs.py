@@ -43,6 +43,9 @@ WAITING = 32
 BATCHED = 64
 #: The job is a program, which a worker without an application can run too.
 PROGRAM = 128
+#: How often the job was cut short because its runner was killed for another job, up to three times: two bits, the
+#: lower one of which is worth `CUT`. Who has been hit so often is run alone.
+CUT, CUTS = 256, 768
 
 #: The class of jobs that are programs.
 SHELL = "queued.shell"

@@ -510,7 +510,8 @@ SETTINGS: tuple[Setting, ...] = (
         "interrupt_grace",
         "seconds",
         2.0,
-        "How long a job may take to end after an exception was raised in it, before its process is killed.",
+        "How long a job may take to end after an exception was raised in it, before its process is killed. "
+        "Jobs that run beside it in that process run again.",
         minimum=0,
         maximum=FOREVER,
     ),

@@ -236,6 +236,7 @@ class Station:
     def verdict(self) -> Verdict:
         """After the end of the runner: which jobs were running, which had not started, and how it ended."""
         ended = self.runner.wait_exit(EXIT_WORD)
+        self.look(time.monotonic())
         running = {(slot.job_id, slot.lease) for slot in self.runner.slots()}
         found = Verdict([], [], ended)
         for key, delivery in self.deliveries.items():

@@ -16,7 +16,17 @@ from typing import Any, ClassVar
 
 from queued.domain.batches import NewBatch
 from queued.domain.errors import DatabaseError, LockNotAvailable
-from queued.domain.jobs import EXPIRING, OUTCOME_KINDS, UNTIL_START, Arrival, ClaimedJob, Failure, NewJob, OutcomeKind
+from queued.domain.jobs import (
+    CUTS,
+    EXPIRING,
+    OUTCOME_KINDS,
+    UNTIL_START,
+    Arrival,
+    ClaimedJob,
+    Failure,
+    NewJob,
+    OutcomeKind,
+)
 from queued.domain.lanes import Lanes
 from queued.domain.limits import Limit
 from queued.domain.pace import Pace
@@ -34,7 +44,7 @@ from queued.processes.runner_process import RunnerGone
 from queued.processes.slots import Slot
 from queued.processes.station import PATIENCE, Delivery, Key, Station
 from queued.storage import claimed, expiries, queues, ready, unique
-from queued.storage.claimed import CRASH_POLICY
+from queued.storage.claimed import CRASH_POLICY, NEIGHBOUR_POLICY
 from queued.storage.sql import Dialect
 from queued.storage.store import Bell
 from queued.telemetry import emit, wanted
@@ -342,15 +352,18 @@ class Worker(Role):
 
     def _kill(self, station: Station, now: float) -> None:
         """A job did not heed its interruption: its runner is killed; the others in it go back without blame."""
+        told = [delivery.job.id for delivery in station.deliveries.values() if delivery.reason is not None]
         for frame in station.kill():
             self._take(station, frame, now)
         verdict = station.verdict()
-        guilty = [delivery for delivery in verdict.running if delivery.reason is not None]
-        for delivery in guilty:
-            self._outbox.add(killed(delivery, now))
-        for delivery in [*verdict.waiting, *(d for d in verdict.running if d.reason is None)]:
+        # One that has just ended after all is the cause all the same.
+        guilty = [delivery.job.id for delivery in verdict.running if delivery.reason is not None] or told
+        beside = [delivery.job.id for delivery in verdict.running if delivery.reason is None]
+        for delivery in verdict.running:
+            self._outbox.add(killed(delivery, now) if delivery.reason is not None else cut_short(delivery, guilty, now))
+        for delivery in verdict.waiting:
             self._give_back(delivery, now)
-        emit("runner_killed", pid=station.runner.pid, jobs=[d.job.id for d in guilty], process=self.name)
+        emit("runner_killed", pid=station.runner.pid, jobs=guilty, beside=beside, process=self.name)
         self._close(station)
 
     def _runner_died(self, station: Station, now: float) -> None:
@@ -548,11 +561,11 @@ class Worker(Role):
         return admitted
 
     def _hand_out(self, found: list[ClaimedJob]) -> None:
-        """Give claimed jobs to the runner, and those whose process crashed before a place in the queue to run alone."""
+        """Give claimed jobs to the runner, and those that are to run alone a place in the queue for that."""
         assert self._main is not None
         now = time.monotonic()
-        self._waiting_alone.extend((job, now) for job in found if job.counters.get(CRASH_POLICY))
-        self._deliver(self._main, [job for job in found if not job.counters.get(CRASH_POLICY)], now)
+        self._waiting_alone.extend((job, now) for job in found if alone(job))
+        self._deliver(self._main, [job for job in found if not alone(job)], now)
 
     def _admit(self, found: list[ClaimedJob], now: float) -> list[ClaimedJob]:
         """The jobs that may start: not those whose time is over. Jobs that are unique until they start free their keys."""
@@ -827,6 +840,21 @@ def ended(job: ClaimedJob, frame: Mapping[str, Any], duration: float, waited: fl
         checkpoint_of(frame, frame.get("checkpoint")),
         waited,
     )
+
+
+def alone(job: ClaimedJob) -> bool:
+    """Whether it gets a runner of its own: its process crashed before, or was killed three times for the sake of others."""
+    return bool(job.counters.get(CRASH_POLICY)) or job.ties & CUTS == CUTS
+
+
+def cut_short(delivery: Delivery, guilty: Sequence[int], now: float) -> Ended:
+    """The end of an attempt whose runner was killed because others in it did not heed their interruption."""
+    duration = now - (delivery.started_at or now)
+    if delivery.cancel_wanted:
+        return Ended(delivery.job, "cancelled", now, duration)
+    who = f"job{'s' if len(guilty) > 1 else ''} {', '.join(str(job_id) for job_id in guilty)}"
+    why = Failure("queued.JobInterrupted", f"its runner was killed because {who} did not end when told to")
+    return Ended(delivery.job, "released", now, duration, why, policy=NEIGHBOUR_POLICY)
 
 
 def killed(delivery: Delivery, now: float) -> Ended:

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from queued.domain.jobs import RATED, Arrival, Failure, Outcome
+from queued.domain.jobs import CUT, CUTS, RATED, Arrival, Failure, Outcome
 from queued.storage import checkpoints, ready, ties
 from queued.storage import jobs as jobs_table
 from queued.storage.session import Row, Session, listed
 
 #: The retry policy under which crashes are counted.
 CRASH_POLICY = "crash"
+#: That of an attempt which was cut short because its runner was killed for another job.
+NEIGHBOUR_POLICY = "neighbour"
 #: How the end of a job is called in the table `finished`.
 END_STATES = {"done": "finished", "discarded": "discarded", "cancelled": "cancelled"}
 #: What stands in place of those where nothing is to be left of a job.
@@ -81,7 +83,7 @@ def end(session: Session, outcomes: Sequence[Outcome], worker: Worker) -> tuple[
     released = [outcome for outcome in outcomes if outcome.kind == "released"]
     if released:
         kept = _release(session, [(outcome.job_id, outcome.lease) for outcome in released], report.arrivals, moves)
-        _trace(session, [outcome for outcome in released if outcome.job_id in kept], worker)
+        _trace(session, [outcome for outcome in released if outcome.job_id in kept], kept, worker)
         report.stale += [outcome for outcome in released if outcome.job_id not in kept]
     for outcome in outcomes:
         if outcome.kind in {"failed", "retry"}:
@@ -163,9 +165,14 @@ def _fail_or_retry(session: Session, outcome: Outcome, worker: Worker, report: R
     ties.waits_again(moves, outcome.job_id, claim["ties"])
 
 
-def _trace(session: Session, outcomes: Sequence[Outcome], worker: Worker) -> None:
-    """Remember which attempts were cut short; most jobs that are given back had not started, and leave no trace."""
+def _trace(session: Session, outcomes: Sequence[Outcome], seqs: Mapping[int, int], worker: Worker) -> None:
+    """Remember which attempts were cut short; most jobs that are given back had not started, and leave no trace.
+
+    `seqs` are the places in `ready` that they have now.
+    """
     for outcome in outcomes:
+        if outcome.policy == NEIGHBOUR_POLICY:
+            session.run("ready.cut", seq=seqs[outcome.job_id], cut=CUT, cuts=CUTS)
         if outcome.failure is not None:
             session.run(
                 "attempts.interrupt",
@@ -183,19 +190,20 @@ def release(session: Session, claims: Sequence[tuple[int, int]], arrivals: list[
     moves = ties.Moves()
     released = _release(session, claims, arrivals, moves)
     arrivals += ties.settle(session, moves).arrivals
-    return released
+    return set(released)
 
 
 def _release(
     session: Session, claims: Sequence[tuple[int, int]], arrivals: list[Arrival], moves: ties.Moves
-) -> set[int]:
+) -> dict[int, int]:
+    """The ids that were still ours, each with its seq in `ready`."""
     if not claims:
-        return set()
+        return {}
     rows = session.all("claimed.release", **listed(session.dialect, claims, "ids", "leases"))
     arrivals += [Arrival(row["queue"], row["priority"], row["seq"]) for row in rows]
     for row in rows:
         ties.waits_again(moves, row["job_id"], row["ties"])
-    return {row["job_id"] for row in rows}
+    return {row["job_id"]: row["seq"] for row in rows}
 
 
 def crash(
