@@ -206,6 +206,16 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
         "Another open transaction has what {what} needs; all else goes on, and this is tried again until it is free: {error}",
     ),
     "database_lost": ("warning", "The database cannot be reached, trying again: {error}"),
+    "database_deleted": (
+        "error",
+        "{path} was deleted while it was in use; no job is started and no end stored until it is put back. "
+        "If it is gone for good, put a copy in its place and restart queued; without one a restart makes a new, empty database",
+    ),
+    "database_replaced": (
+        "error",
+        "{path} was replaced by another file while it was in use; stopping at once, for what is in hand is of the old one. "
+        "The next start works with the new one; a copy is restored while queued is stopped",
+    ),
     "database_back": ("info", "The database is back after {seconds:g} s"),
     "registration_lost": (
         "error",

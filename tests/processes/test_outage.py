@@ -15,6 +15,7 @@ from fixtures.supervised import Supervised, make_settings, wait_for
 from queued.domain.settings import DispatcherSettings, Settings, WorkerSettings
 from queued.processes.crew import Berth, make_role
 from queued.processes.role import Role, new_name
+from queued.storage.store import open_store
 
 Supervise = Callable[..., Supervised]
 
@@ -83,3 +84,51 @@ def test_a_stop_while_the_database_is_away_is_not_held_up_by_it(
     supervised.signal(signal.SIGTERM)
     assert supervised.wait(20.0) == 0
     assert "Left its registration behind" in supervised.log()
+
+
+@pytest.mark.parametrize("mode", ["fork", "async"])
+def test_a_replaced_file_ends_the_daemon_for_whoever_starts_it_again(
+    sqlite_settings: Settings, tmp_path: Path, supervise: Supervise, mode: str
+) -> None:
+    settings = replace(sqlite_settings, workers=(WorkerSettings(),), dispatchers=(DispatcherSettings(),))
+    supervised = supervise(settings, mode=mode, make=make)
+    supervised.wait_for_rows("Dispatcher", 1)
+    supervised.wait_for_rows("Worker", 1)
+    supervised.store.close()
+    path = Path(settings.database.url.removeprefix("sqlite:///"))
+    fresh = open_store(f"sqlite:///{tmp_path / 'fresh.sqlite3'}")
+    fresh.migrate()
+    fresh.close()
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink()
+    (tmp_path / "fresh.sqlite3").replace(path)
+    assert supervised.wait() == 69
+    assert supervised.log().count(f"{path} was replaced by another file while it was in use; stopping") == 1
+    assert supervised.rows() == [], "nobody of the old file has gone over to the new one"
+    again = supervise(settings, mode=mode, make=make)
+    again.wait_for_rows("Worker", 1)
+    again.signal(signal.SIGTERM)
+    assert again.wait() == 0
+
+
+@pytest.mark.parametrize("mode", ["fork", "async"])
+def test_a_deleted_file_is_an_outage_until_it_is_put_back(
+    sqlite_settings: Settings, supervise: Supervise, mode: str
+) -> None:
+    settings = replace(sqlite_settings, workers=(WorkerSettings(),), dispatchers=(DispatcherSettings(),))
+    supervised = supervise(settings, mode=mode, make=make)
+    supervised.wait_for_rows("Worker", 1)
+    supervised.wait_for_rows("Dispatcher", 1)
+    path = Path(settings.database.url.removeprefix("sqlite:///"))
+    names = {row["name"] for row in supervised.rows()}
+    supervised.store.close()
+    away = path.with_name("away")
+    path.rename(away)
+    supervised.wait_for_log("The database cannot be reached", count=3)
+    supervised.wait_for_log(f"{path} was deleted while it was in use; no job is started")
+    assert not path.exists(), "nobody has made a new one"
+    away.rename(path)
+    supervised.wait_for_log("The database is back", count=3)
+    assert {row["name"] for row in supervised.rows()} == names
+    supervised.signal(signal.SIGTERM)
+    assert supervised.wait() == 0

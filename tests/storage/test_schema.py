@@ -16,7 +16,9 @@ import pytest
 
 from queued.domain.errors import DatabaseMisconfigured, DatabaseUnavailable, SchemaTooNew
 from queued.domain.jobs import NewJob
+from queued.domain.query import Query
 from queued.domain.settings import DatabaseSettings
+from queued.storage import search
 from queued.storage.sql import migrations
 from queued.storage.store import Store, open_store
 
@@ -227,3 +229,24 @@ def test_whom_a_new_sqlite_file_is_for_the_umask_says(umask: int, mode: int, tmp
         os.umask(before)
     assert set(beside.values()) == {mode}
     assert {"queue.sqlite3", "queue.sqlite3-wal", "queue.sqlite3-shm", "queue.sqlite3-pen"} <= set(beside)
+
+
+def test_an_application_goes_on_with_the_file_that_has_taken_the_place_of_its_own(sqlite_url: str) -> None:
+    path = Path(sqlite_url.removeprefix("sqlite:///"))
+    store, other = open_store(sqlite_url, create=False), open_store(sqlite_url)
+    try:
+        other.migrate()
+        assert store.enqueue([NewJob("app.first")]) == [1]
+        other.close()
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink()
+        with pytest.raises(DatabaseMisconfigured, match="there is no database at"):
+            store.enqueue([NewJob("app.nowhere")])
+        other.migrate()
+        assert store.enqueue([NewJob("app.second")]) == [1]
+        assert store.enqueue([NewJob("app.later", wait=60)]) == [2]
+        with other.reading() as session:
+            assert [job.class_name for job in search.search(session, Query(), 10).jobs] == ["app.later", "app.second"]
+    finally:
+        store.close()
+        other.close()

@@ -34,7 +34,7 @@ QUEUED_EXITS: dict[int, str] = {
     OK: "done; for start, stopped as asked",
     FAILED: "something failed, and the message says what; for start, parts of the daemon had to be killed",
     USAGE: "the command line is wrong",
-    UNAVAILABLE: "the database cannot be reached; start waits 30 seconds for it",
+    UNAVAILABLE: "the database cannot be reached; start waits 30 seconds for it, and ends so when its SQLite file was replaced",
     INTERNAL: "internal error; for start, a part of the daemon hung and could not be killed",
     CONFIGURATION: "the configuration, the database's settings or its schema must be corrected by a person",
     INTERRUPTED: "interrupted from the keyboard",

@@ -64,7 +64,7 @@ class Chores:
         self._stopping.set()
 
     def _work(self) -> None:
-        store = open_store(self._settings.database, label=f"{self._process} chores")
+        store = open_store(self._settings.database, label=f"{self._process} chores", create=False)
         try:
             while not self._stopping.is_set():
                 try:

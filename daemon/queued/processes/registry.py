@@ -19,8 +19,8 @@ from queued.processes.heartbeat import Contact, Heartbeat
 from queued.processes.identity import hostname, identity, is_gone
 from queued.processes.outage import Outage
 from queued.storage import insights, processes
-from queued.storage.session import Row
-from queued.storage.store import Store, open_store
+from queued.storage.session import FileState, Row
+from queued.storage.store import Store, open_store, sqlite_path
 from queued.telemetry import emit
 
 #: Seconds that a server may take to answer. While the supervisor waits for one it watches over nobody, and hears no signal.
@@ -43,7 +43,7 @@ class Registry:
         self.name = name
         self.kind = kind
         self.settings = settings
-        self.store: Store = open_store(settings.database, label=name, patience=PATIENCE)
+        self.store: Store = open_store(settings.database, label=name, patience=PATIENCE, holds=True)
         self.process_id = 0
         #: What `queuectl` tells of us; stored with the next beat, which comes at once when it changes.
         self._metadata: Mapping[str, Any] = self._own_metadata()
@@ -55,6 +55,8 @@ class Registry:
         self._ended: list[Ended] = []
         self._settled_all = False
         self._not_before = 0.0
+        #: What has become of the SQLite file; `replaced` is for good.
+        self.file: FileState = "there"
 
     def enter(self) -> None:
         """Bring the schema up to date and register. Raises every DatabaseError: at boot the caller decides."""
@@ -98,9 +100,16 @@ class Registry:
             # Also what trying again may not lift: whoever watches over the others must not be the first to go.
             self._contact.lost()
             self._not_before = now + self._outage.failed(error)
+            self._look_at_file()
         else:
             self._contact.made(now)
             self._outage.succeeded()
+            self.file = "there"
+
+    def _look_at_file(self) -> None:
+        before, self.file = self.file, self.store.file_state()
+        if self.file != before and self.file != "there":
+            emit(f"database_{self.file}", path=sqlite_path(self.settings.database.url), process=self.name)
 
     @property
     def outage(self) -> str | None:

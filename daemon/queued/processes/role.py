@@ -126,7 +126,7 @@ class Role:
         """Live: from the registration until asked to stop. Raises RegistrationLost when others have given our jobs away."""
         self.wakeup = wakeup
         self.liveness = liveness
-        self.store = open_store(self.settings.database, label=self.name, patience=PATIENCE)
+        self.store = open_store(self.settings.database, label=self.name, create=False, patience=PATIENCE, holds=True)
         try:
             self._register()
             self._loop()

@@ -2,7 +2,8 @@
 
 One loop, no threads of its own: take signals, hear the actors, reap them, tell the time, obey; then rest until something
 happens. Exit statuses: 0 everybody stopped by themselves; 1 some had to be killed; 69 no database within `BOOT_PATIENCE`
-of the start; 70 an actor hung in a mode where it cannot be killed; 78 a person must correct something.
+of the start, or its SQLite file was replaced; 70 an actor hung in a mode where it cannot be killed; 78 a person must correct
+something.
 """
 
 from __future__ import annotations
@@ -196,6 +197,8 @@ class Supervisor:
         emit("turned", process=self.name)
         self._registry.describe(self._metadata())
         self._registry.tick()
+        if self._registry.file == "replaced" and self._state.stage == "running":
+            self._feed(StopAsked(immediate=True))
         self._tell(outage=self._registry.outage)
 
     def _metadata(self) -> dict[str, Any]:
@@ -321,7 +324,7 @@ class Supervisor:
             declare(self._runtime.directory, application.jobs)
             self._runtime.switch(application.socket)
         elif isinstance(effect, Finish):
-            self._status = effect.status
+            self._status = UNAVAILABLE if self._registry.file == "replaced" else effect.status
         elif isinstance(effect, Abandon):
             self._abandon(effect.status)
 

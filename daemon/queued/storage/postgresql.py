@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from queued.domain.errors import DatabaseError, DatabaseMisconfigured, DatabaseUnavailable, LockNotAvailable
 from queued.domain.settings import DatabaseSettings
 from queued.storage.direct import Direct
-from queued.storage.session import Composition, Row, Session
+from queued.storage.session import Composition, FileState, Row, Session
 from queued.storage.sql import Dialect, filled, in_schema, statements
 
 if TYPE_CHECKING:
@@ -533,6 +533,10 @@ class Postgresql:
     def moved(self) -> bool:
         """Whether anybody may have committed since the last call: no way to know but to look."""
         return True
+
+    def file_state(self) -> FileState:
+        """The files are the server's."""
+        return "there"
 
     def exists(self) -> bool:
         """Whether the schema's migration table is there."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from queued.storage.sql import Dialect
 
 Row = dict[str, Any]
+#: What has become of the SQLite file that is open: whether its path still leads to it.
+FileState = Literal["there", "deleted", "replaced"]
 
 
 @dataclass(frozen=True, slots=True)

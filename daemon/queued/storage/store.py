@@ -16,7 +16,7 @@ from queued.domain.jobs import Arrival, NewJob, Stored
 from queued.domain.settings import DatabaseSettings
 from queued.storage import jobs as jobs_table
 from queued.storage import migrations
-from queued.storage.session import Session
+from queued.storage.session import FileState, Session
 from queued.storage.sql import Dialect
 
 if TYPE_CHECKING:
@@ -178,6 +178,10 @@ class Store:
         """
         return self._backend.moved()
 
+    def file_state(self) -> FileState:
+        """What has become of the SQLite file that this store has worked with; PostgreSQL's is its server's: `there`."""
+        return self._backend.file_state()
+
     # schema
 
     def migrate(self) -> list[str]:
@@ -215,12 +219,14 @@ def open_store(
     create: bool = True,
     joins: bool = False,
     patience: float | None = None,
+    holds: bool = False,
 ) -> Store:
     """A Store for a URL or settings; connects when first used.
 
     `label` shows in pg_stat_activity. With create=False a missing SQLite file is an error and is not made. `joins` lets
     PostgreSQL join by hashing: for lists that people read. A database that does not answer, or is locked, for `patience` seconds is
-    unavailable.
+    unavailable. When the SQLite file was deleted or replaced, who `holds` claims or the like is refused; others go on with the
+    file that is there.
     """
     if isinstance(database, DatabaseSettings):
         chosen = database
@@ -231,7 +237,7 @@ def open_store(
     if scheme == "sqlite":
         from queued.storage.sqlite import Sqlite
 
-        return Store(Sqlite(chosen, sqlite_path(chosen.url), create, patience), chosen)
+        return Store(Sqlite(chosen, sqlite_path(chosen.url), create, patience, holds), chosen)
     if scheme in {"postgresql", "postgres"}:
         from queued.storage.postgresql import Postgresql
 
