@@ -205,6 +205,11 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
         "warning",
         "Another open transaction has what {what} needs; all else goes on, and this is tried again until it is free: {error}",
     ),
+    "database_full": (
+        "error",
+        "The database cannot be written, trying again; no job is stored, started or ended until there is room: {error}",
+    ),
+    "database_room": ("info", "The database can be written again, after {seconds:g} s"),
     "database_lost": ("warning", "The database cannot be reached, trying again: {error}"),
     "database_deleted": (
         "error",

@@ -26,8 +26,8 @@ def queue(latency: float | None, *, paused: bool = False) -> QueueInfo:
     return QueueInfo("mail", NOW if paused else None, Count(1), NONE, NONE, 0, NONE, NOW, latency, 1)
 
 
-def overview(*processes: ProcessInfo, queues: tuple[QueueInfo, ...] = ()) -> Overview:
-    return Overview(NOW, NONE, NONE, NONE, NONE, NONE, {}, None, queues, processes)
+def overview(*processes: ProcessInfo, queues: tuple[QueueInfo, ...] = (), free: int | None = None) -> Overview:
+    return Overview(NOW, NONE, NONE, NONE, NONE, NONE, {}, None, queues, processes, free=free)
 
 
 def test_it_lives_while_its_loop_turns_and_while_that_cannot_be_told() -> None:
@@ -101,3 +101,10 @@ def test_the_closest_target_holds() -> None:
 )
 def test_the_longest_gap_between_runs_is_that_over_the_weekend(schedule: str, seconds: float | None) -> None:
     assert longest_gap(RecurringTaskSettings("k", schedule, "app.x"), NOW) == seconds
+
+
+def test_a_database_without_room_is_no_health() -> None:
+    verdict = whole(overview(free=200_000), {})
+    assert "the disk of the database is full (195 KiB left)" in verdict.reasons
+    assert not any("disk" in reason for reason in whole(overview(free=50_000_000), {}).reasons)
+    assert not any("disk" in reason for reason in whole(overview(), {}).reasons)

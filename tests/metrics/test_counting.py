@@ -89,6 +89,7 @@ def test_classes_and_queues_beyond_the_limit_are_one(counting: Counting, tmp_pat
         ("runner_died", {}, ("queued_runners_ended", "died"), 1),
         ("runner_killed", {}, ("queued_runners_ended", "killed"), 1),
         ("database_lost", {}, ("queued_db_outages",), 1),
+        ("database_full", {}, ("queued_db_outages",), 1),
         ("dispatched", {"count": 5}, ("queued_jobs_dispatched",), 5),
         ("retention", {"deleted": {"finished": 4}}, ("queued_jobs_deleted", "finished"), 4),
         ("recurring_enqueued", {"key": "k"}, ("queued_recurring_runs", "k", "enqueued"), 1),

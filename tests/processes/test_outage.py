@@ -12,8 +12,10 @@ import pytest
 
 from fixtures.postgresql import PostgreSQLServer
 from fixtures.supervised import Supervised, make_settings, wait_for
+from queued.domain.errors import DatabaseFull, DatabaseUnavailable
 from queued.domain.settings import DispatcherSettings, Settings, WorkerSettings
 from queued.processes.crew import Berth, make_role
+from queued.processes.outage import QUIET, Outage
 from queued.processes.role import Role, new_name
 from queued.storage.store import open_store
 
@@ -132,3 +134,30 @@ def test_a_deleted_file_is_an_outage_until_it_is_put_back(
     assert {row["name"] for row in supervised.rows()} == names
     supervised.signal(signal.SIGTERM)
     assert supervised.wait() == 0
+
+
+def test_a_full_disk_is_told_once_and_counts_as_over_when_nothing_has_failed_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, told = [100.0], []
+    monkeypatch.setattr("queued.processes.outage.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("queued.processes.outage.emit", lambda event, **data: told.append((event, data.get("seconds"))))
+    outage = Outage(process="worker-1")
+    for _ in range(20):
+        assert 0.05 <= outage.failed(DatabaseFull("no room")) <= 0.1
+        assert outage.going_on
+        now[0] += 0.4
+        outage.succeeded()  # a question was answered
+        assert not outage.going_on
+        assert outage.error == "no room"
+    assert told == [("database_full", None)]
+    now[0] += QUIET
+    outage.succeeded()
+    assert outage.error is None
+    assert told[1:] == [("database_room", 18.0)]
+    outage.failed(DatabaseUnavailable("gone"))
+    outage.failed(DatabaseFull("no room"))
+    outage.failed(DatabaseUnavailable("gone"))
+    now[0] += QUIET
+    outage.succeeded()
+    assert [event for event, _ in told[2:]] == ["database_lost", "database_full", "database_room"]

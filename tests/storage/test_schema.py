@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -14,12 +15,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from queued.domain.errors import DatabaseMisconfigured, DatabaseUnavailable, SchemaTooNew
+from queued.domain.errors import DatabaseFull, DatabaseMisconfigured, DatabaseUnavailable, SchemaTooNew
 from queued.domain.jobs import NewJob
 from queued.domain.query import Query
 from queued.domain.settings import DatabaseSettings
 from queued.storage import search
 from queued.storage.sql import migrations
+from queued.storage.sqlite import Sqlite
 from queued.storage.store import Store, open_store
 
 
@@ -250,3 +252,43 @@ def test_an_application_goes_on_with_the_file_that_has_taken_the_place_of_its_ow
     finally:
         store.close()
         other.close()
+
+
+def test_a_full_disk_is_told_as_that_and_reading_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = store.backend.connection()
+    if isinstance(connection, sqlite3.Connection):
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+    else:
+        connection.execute(
+            "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$"
+        )
+        connection.execute(
+            "CREATE TRIGGER full_disk BEFORE INSERT ON queued.jobs FOR EACH ROW EXECUTE FUNCTION full_disk()"
+        )
+    with pytest.raises(DatabaseFull, match="make room on"):
+        for _ in range(1000):
+            store.enqueue([NewJob("app.work", arguments=json.dumps({"args": ["x" * 10_000], "kwargs": {}}))])
+    with store.reading() as session:
+        search.search(session, Query(), 10)
+
+
+def test_an_error_of_the_disk_is_for_want_of_room_where_there_is_none(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(sqlite_url)
+    backend = store.backend
+    assert isinstance(backend, Sqlite)
+    try:
+        store.migrate()
+        free = store.free()
+        assert free is not None
+        assert free > 0
+        for left, kind in ((0, DatabaseFull), (10_000_000, DatabaseUnavailable)):
+            monkeypatch.setattr(backend, "free", lambda left=left: left)
+            with pytest.raises(DatabaseUnavailable) as raised, store.reading():
+                raise sqlite3.OperationalError("disk I/O error")
+            assert type(raised.value) is kind
+    finally:
+        store.close()

@@ -38,7 +38,7 @@ def status(arguments: argparse.Namespace) -> int:
 
     with target(arguments) as database:
         with database.store.reading() as session:
-            overview = insights.overview(session, database.threshold)
+            overview = replace(insights.overview(session, database.threshold), free=database.store.free())
             schema = insights.schema(session)
         where = masked(database.store.settings.url)
     findings = [
@@ -63,7 +63,8 @@ def check(arguments: argparse.Namespace) -> int:
     targets = monitoring(arguments).metrics.latency_targets
     with target(arguments) as database, database.store.reading() as session:
         sample = gauges.read(session, database.threshold)
-    verdict = whole(sample.overview, targets)
+        overview = replace(sample.overview, free=database.store.free())
+    verdict = whole(overview, targets)
     if arguments.json:
         say_json(verdict_json(verdict))
     else:

@@ -4,7 +4,8 @@
     ├── ConfigurationError      a file, an option or the environment is wrong; the daemon exits with 78
     ├── DatabaseError           the database refused or cannot be used
     │   ├── DatabaseUnavailable   it cannot be reached now; trying again may help
-    │   │   └── LockNotAvailable    another transaction has a lock and did not give it up in time
+    │   │   ├── LockNotAvailable    another transaction has a lock and did not give it up in time
+    │   │   └── DatabaseFull        its disk is full: it can be read, and nothing can be written
     │   ├── DatabaseMisconfigured wrong password, no such database, read-only path; trying again will not help
     │   └── SchemaTooNew          a newer release migrated it
     ├── EnqueueError            a job could not be stored
@@ -50,6 +51,10 @@ class DatabaseUnavailable(DatabaseError):
 
 class LockNotAvailable(DatabaseUnavailable):
     """Another transaction has what this one needs, and did not end in time. The database is there."""
+
+
+class DatabaseFull(DatabaseUnavailable):
+    """The disk of the database is full: it answers questions, and takes nothing in until somebody makes room."""
 
 
 class DatabaseMisconfigured(DatabaseError):

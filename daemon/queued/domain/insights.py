@@ -22,6 +22,8 @@ COUNT_CAP = 100_000
 ALIVE_THRESHOLD = 25.0
 #: Seconds that a due job may wait for a dispatcher: several times the usual polling interval.
 OVERDUE = 10.0
+#: Bytes. With less than that free a disk counts as full: one commit of SQLite may write as much.
+ROOM = 1_048_576
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +296,8 @@ class Overview:
     processes: tuple[ProcessInfo, ...]
     #: Since when the longest due of the scheduled jobs is due; None while none is.
     oldest_due_at: datetime | None = None
+    #: Bytes free on the disk of a SQLite file, where that is known.
+    free: int | None = None
 
 
 Severity = Literal["problem", "warning"]
@@ -334,6 +338,9 @@ def diagnose(overview: Overview) -> list[Finding]:
                 f"the application on {process.hostname} does not start and is tried again: {error or 'no reason told'}"
             )
             found.append(Finding("problem", text, "see the daemon's log"))
+    if overview.free is not None and overview.free < ROOM:
+        text = f"the disk of the database is full ({overview.free // 1024} KiB left)"
+        found.append(Finding("problem", text, "make room on it: no job is stored, started or ended until then"))
     for process in dead:
         text = (
             f"{process.kind} {process.name} (pid {process.pid} on {process.hostname}) "

@@ -253,6 +253,7 @@ COUNTED: Mapping[str, Callable[[Counting, Facts], bool]] = {
     "runner_died": _one("queued_runners_ended", "died"),
     "runner_killed": _one("queued_runners_ended", "killed"),
     "database_lost": _one("queued_db_outages"),
+    "database_full": _one("queued_db_outages"),
     "dispatched": _dispatched,
     "retention": Counting._deleted,
     "recurring_enqueued": _of_task("queued_recurring_runs", "enqueued"),

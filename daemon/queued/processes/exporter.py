@@ -119,6 +119,7 @@ class Exporter(Role):
         with self.store.reading() as opened:
             session = Paced(opened, self.tend)
             sample = gauges.read(session, self.settings.alive_threshold)
+            sample = replace(sample, overview=replace(sample.overview, free=self.store.free()))
             if began >= self._sizes_at:
                 self._sizes = gauges.sizes(session)
                 self._sizes_at = began + SIZES_EVERY

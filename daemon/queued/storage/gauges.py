@@ -37,6 +37,7 @@ def read(session: Session, threshold: float = ALIVE_THRESHOLD, cap: int = COUNT_
             queues=queues,
             processes=processes,
             oldest_due_at=due,
+            free=None,
             **counts,
         ),
         capped=frozenset(state for state, count in counts.items() if count.capped),

@@ -12,7 +12,13 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from queued.domain.errors import DatabaseError, DatabaseMisconfigured, DatabaseUnavailable, LockNotAvailable
+from queued.domain.errors import (
+    DatabaseError,
+    DatabaseFull,
+    DatabaseMisconfigured,
+    DatabaseUnavailable,
+    LockNotAvailable,
+)
 from queued.domain.settings import DatabaseSettings
 from queued.storage.direct import Direct
 from queued.storage.session import Composition, FileState, Row, Session
@@ -538,6 +544,10 @@ class Postgresql:
         """The files are the server's."""
         return "there"
 
+    def free(self) -> int | None:
+        """So is the disk."""
+        return None
+
     def exists(self) -> bool:
         """Whether the schema's migration table is there."""
         with self._guard():
@@ -568,6 +578,8 @@ def translate(error: Any, psycopg: Any) -> NoReturn:
         raise DatabaseMisconfigured(f"PostgreSQL refused: {text}") from error
     if state in {"40P01", "55P03"}:
         raise LockNotAvailable(f"PostgreSQL: {text}") from error
+    if state == "53100":
+        raise DatabaseFull(f"PostgreSQL: {text}; make room on the disk of its server") from error
     # Lost or refused connections, a restart, a failover to a standby, want of disk or memory.
     if state[:2] in {"08", "57", "53", "58"} or state in {"25006", "40001", "55006"}:
         raise DatabaseUnavailable(f"PostgreSQL: {text}") from error

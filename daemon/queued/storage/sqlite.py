@@ -16,7 +16,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, NoReturn
 
-from queued.domain.errors import DatabaseError, DatabaseMisconfigured, DatabaseUnavailable
+from queued.domain.errors import DatabaseError, DatabaseFull, DatabaseMisconfigured, DatabaseUnavailable
 from queued.domain.settings import DatabaseSettings
 from queued.storage.doorbell import Doorbell
 from queued.storage.session import Composition, FileState, Row, Session
@@ -39,6 +39,8 @@ CREATE TEMP TABLE IF NOT EXISTS picked (
 );
 CREATE TEMP TABLE IF NOT EXISTS ended (job_id INTEGER PRIMARY KEY, lease INTEGER, state TEXT, duration REAL, ended_ago REAL)
 """
+#: Bytes: with less than that free an I/O error is for want of room.
+WANT = 65536
 #: How a statement ends that is run once for each of `rows`, which gives the values in order.
 BY_ROW = "?)"
 
@@ -177,6 +179,14 @@ class Sqlite:
         if found is None:
             return "deleted"
         return "there" if found == self._file else "replaced"
+
+    def free(self) -> int | None:
+        """Bytes that are free on the file's disk for users other than root; None where that cannot be told."""
+        try:
+            found = os.statvfs(os.path.dirname(self._path) or ".")
+        except OSError:
+            return None
+        return found.f_bavail * found.f_frsize
 
     def _check_file(self) -> None:
         """What is written to a file that was deleted or replaced nobody will ever read.
@@ -408,7 +418,11 @@ class Sqlite:
         if "malformed" in text:
             raise DatabaseMisconfigured(f"{self._path} is damaged ({text}); put a backup in its place") from error
         if "disk" in text or "full" in text:
-            raise DatabaseUnavailable(f"{self._path}: {text}; is the disk full?") from error
+            # Where the log's index cannot grow SQLite speaks of an I/O error.
+            free = self.free()
+            if "full" in text or (free is not None and free < WANT):
+                raise DatabaseFull(f"{self._path}: no room is left to write ({text}); make room on its disk") from error
+            raise DatabaseUnavailable(f"{self._path}: {text}; see the kernel's log") from error
         raise DatabaseError(f"{self._path}: {text}") from error
 
     def script(self, text: str) -> None:

@@ -182,6 +182,10 @@ class Store:
         """What has become of the SQLite file that this store has worked with; PostgreSQL's is its server's: `there`."""
         return self._backend.file_state()
 
+    def free(self) -> int | None:
+        """Bytes free on the disk of a SQLite file; None for PostgreSQL, whose server does not tell."""
+        return self._backend.free()
+
     # schema
 
     def migrate(self) -> list[str]:
