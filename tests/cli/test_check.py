@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from acceptance.service import is_alive
+from fixtures.supervised import wait_for
 
 PACKAGE = Path(__file__).resolve().parents[2] / "daemon"
 
@@ -107,6 +111,20 @@ def test_an_application_that_cannot_be_loaded_is_said_so_in_bounded_time(
     assert (status, out) == (0, "configuration is valid\n")
     assert err.startswith("warning: job names are not compared with the application, which cannot be loaded: ")
     assert "jobs.py:1: ModuleNotFoundError: No module named 'nothing_of_the_kind'" in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_ended_while_the_application_hangs_it_leaves_nothing_behind(directory: Path, number: int) -> None:
+    pid = directory / "pid"
+    code = f"import os, time\nos.symlink(str(os.getpid()), {str(pid)!r})\n"
+    (directory / "app" / "jobs.py").write_text(code + "time.sleep(600)\n")
+    command = [sys.executable, "-m", "queued", "check", "--env", "test"]
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE)}
+    with subprocess.Popen(command, cwd=directory, env=environment, stderr=subprocess.DEVNULL) as checking:
+        wait_for(pid.is_symlink, "the import to begin")
+        checking.send_signal(number)
+        assert checking.wait(60) == 128 + number
+    wait_for(lambda: not is_alive(int(os.readlink(pid))), "the application's process to end")
 
 
 def test_show_prints_what_runs_when_as_comments_of_a_file_that_can_be_read_again(directory: Path) -> None:

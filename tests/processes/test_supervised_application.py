@@ -143,6 +143,23 @@ def test_an_application_that_does_not_load_is_told_with_file_and_line_and_become
     assert supervised.wait() == 0
 
 
+@pytest.mark.parametrize("mode", ["fork", "async"])
+def test_a_stop_while_the_application_is_loaded_is_no_fault_of_its(
+    app: Settings, store: Store, supervise: Supervise, mode: str
+) -> None:
+    assert app.app is not None
+    pid = Path(app.app.path) / "pid"
+    source = Path(app.app.path) / "sample.py"
+    source.write_text(f"import os, time\nos.symlink(str(os.getpid()), {str(pid)!r})\ntime.sleep(600)\n")
+    supervised = supervise(app, mode=mode)
+    wait_for(pid.is_symlink, supervised.log)
+    supervised.signal(signal.SIGTERM)
+    assert supervised.wait() == 0
+    assert "does not load" not in supervised.log()
+    assert "ERROR" not in supervised.log()
+    assert not Path(f"/proc/{os.readlink(pid)}").exists()
+
+
 def test_a_reload_whose_application_does_not_load_keeps_the_old_one(
     app: Settings, store: Store, supervise: Supervise
 ) -> None:

@@ -175,7 +175,8 @@ class ForkServer:
         return None if self._process is None else self._process.poll()
 
     def stop(self) -> None:
-        """End it gently: nothing is forked any more, and it ends when its last runner has ended."""
+        """End it gently: nothing is forked any more, and it ends when its last runner has ended. It need not answer any more."""
+        self._reported = True
         if self._control is not None:
             self._control.close()
             self._control = None

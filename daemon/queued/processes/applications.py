@@ -92,10 +92,13 @@ class Application:
         self._running_hooks.clear()
 
     def stop(self) -> None:
-        """Let it end when its last runner has ended."""
+        """Let it end when its last runner has ended. While it is being loaded it has none, and hears nothing: then now."""
         self.finish_hooks()
         self._stopped = True
-        self._server.stop()
+        if self._loaded:
+            self._server.stop()
+        else:
+            self._server.kill()
 
     def kill(self) -> None:
         """End it now."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -79,7 +80,30 @@ def enqueue(
 
 @contextmanager
 def loaded(app: AppSettings, deadline: float, patience: float) -> Iterator[str]:
-    """The path of the socket of a fork server that has loaded the application. It ends with the block."""
+    """The path of the socket of a fork server that has loaded the application. It ends with the block, and with SIGTERM or SIGHUP.
+
+    For the main thread of a process that has no other use for these signals.
+    """
+    with _ended_in_order():
+        yield from _loaded(app, deadline, patience)
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Unwind at a signal that would end the process on the spot: an application that is being imported sees nothing of our end."""
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _loaded(app: AppSettings, deadline: float, patience: float) -> Iterator[str]:
     directory = tempfile.mkdtemp(prefix="queued-check-")
     server = ForkServer(app, directory, 1)
     try:
