@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from cli.conftest import Hand, Program, job
+from queued.processes.identity import identity, start_time
 from queued.storage import processes
 from queued.storage.store import Store
 
@@ -212,3 +214,31 @@ def test_an_empty_system_has_something_to_say_too(ctl: Program) -> None:
     assert "no process is registered" in ctl("processes").out
     assert "no queue holds a job" in ctl("queues", "list").out
     assert json.loads(ctl("processes", "--json").out) == {"processes": []}
+
+
+def test_a_process_that_has_ended_on_this_host_is_dead_at_once(ctl: Program, store: Store) -> None:
+    with subprocess.Popen(["/bin/sleep", "600"]) as ended:
+        start = start_time(ended.pid)
+        for kind, name in (("Supervisor(async)", "supervisor-1"), ("Worker", "worker-1")):
+            with store.transaction() as session:
+                facts = {**identity(), "start": start}
+                processes.register(
+                    session,
+                    name=name,
+                    kind=kind,
+                    supervisor=None,
+                    pid=ended.pid,
+                    hostname="app1",
+                    identity=facts,
+                    metadata={"queues": "*"},
+                )
+        store.enqueue([job()])
+        assert ctl("status").status == 0
+        ended.kill()
+    told = ctl("status")
+    assert told.status == 3
+    assert f"worker worker-1 (pid {ended.pid} on app1) has ended" in told.out
+    assert "start the daemon: queued start" in told.out
+    assert "0 alive, 2 dead" in told.out
+    assert ctl("status", "--check").status == 3
+    assert not any(process["alive"] for process in ctl("processes", "--json").json["processes"])

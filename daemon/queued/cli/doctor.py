@@ -109,6 +109,7 @@ def examined(arguments: argparse.Namespace) -> Iterator[Verdict]:
 
 def of_database(store: Store, settings: DatabaseSettings, where: str, threshold: float) -> Iterator[Verdict]:
     """What the database knows. Raises DatabaseError where it does not answer."""
+    from queued.processes.identity import is_gone
     from queued.storage import doctor as facts
     from queued.storage import heartbeats, insights
 
@@ -122,7 +123,7 @@ def of_database(store: Store, settings: DatabaseSettings, where: str, threshold:
         yield database.schema(fault, insights.schema(session) if fault is None else "")
         if fault is not None:
             return
-        overview = insights.overview(session, threshold)
+        overview = insights.overview(session, threshold, is_gone)
         if store.dialect == "sqlite":
             yield from of_sqlite(settings, server)
         else:

@@ -25,10 +25,11 @@ def add(commands: Subparsers, common: argparse.ArgumentParser) -> None:
 
 def processes(arguments: argparse.Namespace) -> int:
     """Print the tree of processes."""
+    from queued.processes.identity import is_gone
     from queued.storage import insights
 
     with target(arguments) as database, database.store.reading() as session:
-        known = insights.processes(session, database.threshold)
+        known = insights.processes(session, database.threshold, is_gone)
     listing = Listing(
         key="processes",
         headers=("PROCESS", "KIND", "PID", "HOST", "HEARTBEAT", "STATE", "DETAILS"),

@@ -48,10 +48,11 @@ def clear(arguments: argparse.Namespace) -> int:
 
 def list_queues(arguments: argparse.Namespace) -> int:
     """Print every queue with its counts."""
+    from queued.processes.identity import is_gone
     from queued.storage import insights
 
     with target(arguments) as database, database.store.reading() as session:
-        queues = insights.queues(session, insights.processes(session, database.threshold))
+        queues = insights.queues(session, insights.processes(session, database.threshold, is_gone))
     return show(arguments, listing(queues))
 
 

@@ -34,11 +34,12 @@ def status(arguments: argparse.Namespace) -> int:
     if arguments.check:
         return check(arguments)
     from queued.configuration import masked
+    from queued.processes.identity import is_gone
     from queued.storage import insights
 
     with target(arguments) as database:
         with database.store.reading() as session:
-            overview = replace(insights.overview(session, database.threshold), free=database.store.free())
+            overview = replace(insights.overview(session, database.threshold, is_gone), free=database.store.free())
             schema = insights.schema(session)
         where = masked(database.store.settings.url)
     findings = [
@@ -58,11 +59,12 @@ def check(arguments: argparse.Namespace) -> int:
     from queued.cli.metrics import monitoring
     from queued.domain.health import as_json as verdict_json
     from queued.domain.health import whole
+    from queued.processes.identity import is_gone
     from queued.storage import gauges
 
     targets = monitoring(arguments).metrics.latency_targets
     with target(arguments) as database, database.store.reading() as session:
-        sample = gauges.read(session, database.threshold)
+        sample = gauges.read(session, database.threshold, gone=is_gone)
         overview = replace(sample.overview, free=database.store.free())
     verdict = whole(overview, targets)
     if arguments.json:

@@ -86,9 +86,10 @@ def seen_by(database: Target) -> Look | str:
 def look(session: Session, threshold: float) -> Look:
     """Read what the screen shows."""
     from queued.domain.query import parse
+    from queued.processes.identity import is_gone
     from queued.storage import insights, search
 
-    overview = insights.overview(session, threshold)
+    overview = insights.overview(session, threshold, is_gone)
     minute = insights.ends(session, overview.now - timedelta(minutes=1))
     running = search.search(session, parse("state:running"), MOST).jobs
     return Look(overview, diagnose(overview), minute, running)

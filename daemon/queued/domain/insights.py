@@ -237,7 +237,7 @@ class JobDetail:
 
 @dataclass(frozen=True, slots=True)
 class ProcessInfo:
-    """A registered process. It is alive while its last heartbeat is younger than the threshold."""
+    """A registered process. It is alive while its last heartbeat is younger than the threshold, and it is not known to be gone."""
 
     id: int
     name: str
@@ -250,6 +250,8 @@ class ProcessInfo:
     heartbeat_age: float
     alive: bool
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    #: It has ended on the host of whoever looks, whatever its last heartbeat says.
+    gone: bool = False
 
     @property
     def application(self) -> tuple[str, str | None] | None:
@@ -342,10 +344,8 @@ def diagnose(overview: Overview) -> list[Finding]:
         text = f"the disk of the database is full ({overview.free // 1024} KiB left)"
         found.append(Finding("problem", text, "make room on it: no job is stored, started or ended until then"))
     for process in dead:
-        text = (
-            f"{process.kind} {process.name} (pid {process.pid} on {process.hostname}) "
-            f"has been silent for {process.heartbeat_age:.0f} s"
-        )
+        fault = "has ended" if process.gone else f"has been silent for {process.heartbeat_age:.0f} s"
+        text = f"{process.kind} {process.name} (pid {process.pid} on {process.hostname}) {fault}"
         found.append(Finding("problem", text, "a living supervisor gives its jobs back; else start one"))
     workers = any(process.kind == "worker" for process in alive)
     for queue in overview.queues:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from queued.domain.gauges import COUNT_BUDGET, COUNT_CAP, Sample, Sizes, TaskGauge
 from queued.domain.insights import ALIVE_THRESHOLD, Count, Overview, QueueInfo
 from queued.storage import insights, recurring
+from queued.storage.insights import Gone
 from queued.storage.session import Session
 
 #: Recurring tasks looked at.
@@ -16,10 +17,12 @@ TABLES = (
 )  # fmt: skip
 
 
-def read(session: Session, threshold: float = ALIVE_THRESHOLD, cap: int = COUNT_CAP) -> Sample:
+def read(
+    session: Session, threshold: float = ALIVE_THRESHOLD, cap: int = COUNT_CAP, gone: Gone = insights.unknown
+) -> Sample:
     """The database at this moment, without its sizes. Each part is read for itself: between two of them jobs move."""
     clock = insights.now(session)
-    processes = insights.processes(session, threshold)
+    processes = insights.processes(session, threshold, gone)
     queues = insights.queues(session, processes, cap, COUNT_BUDGET)
     registered = {process.id for process in processes}
     held = session.all("insights.claimed_by_process", cap=cap + 1)

@@ -6,6 +6,8 @@ No read here grows with the number of stored jobs: counts stop at a cap.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -33,6 +35,8 @@ from queued.domain.insights import (
 from queued.domain.jobs import Failure, parse_options
 from queued.storage.session import Row, Session
 
+#: Whether a process of that pid and identity has certainly ended.
+Gone = Callable[[int, str], bool]
 #: Lanes (queue and priority) looked at for the oldest ready job.
 LANES = 1_000
 #: The most ready jobs that a status line counts: 1 ms on either database.
@@ -41,6 +45,11 @@ BACKLOG_CAP = 10_000
 FEW = 5
 #: Ready jobs of each queue that are counted whatever the budget.
 FAIR_SHARE = 1_000
+
+
+def unknown(pid: int, identity: str) -> bool:
+    """Of processes elsewhere nothing is known but what they tell."""
+    return False
 
 
 def now(session: Session) -> datetime:
@@ -237,14 +246,18 @@ def _attempt(row: Row) -> Attempt:
 # processes
 
 
-def processes(session: Session, threshold: float = ALIVE_THRESHOLD) -> tuple[ProcessInfo, ...]:
-    """Every registered process, each with the number of jobs it holds and runs in its metadata."""
+def processes(session: Session, threshold: float = ALIVE_THRESHOLD, gone: Gone = unknown) -> tuple[ProcessInfo, ...]:
+    """Every registered process, each with the number of jobs it holds and runs in its metadata.
+
+    `gone` tells from the pid and the identity whether a process has certainly ended, as far as the caller can see.
+    """
     held = {row["process_id"]: row for row in session.all("insights.claimed_by_process", cap=COUNT_CAP + 1)}
     listed = []
     for row in session.all("insights.processes"):
         jobs = held.get(row["id"])
         counts = {"claimed": jobs["n"] if jobs else 0, "running": jobs["started"] if jobs else 0}
-        listed.append(_process(row, threshold, counts if row["kind"] == "worker" or jobs else {}))
+        found = _process(row, threshold, counts if row["kind"] == "worker" or jobs else {})
+        listed.append(replace(found, alive=False, gone=True) if gone(row["pid"], row["identity"]) else found)
     return tuple(listed)
 
 
@@ -346,11 +359,11 @@ def oldest_due(session: Session, clock: datetime) -> datetime | None:
     return due if due is not None and due <= clock else None
 
 
-def overview(session: Session, threshold: float = ALIVE_THRESHOLD) -> Overview:
+def overview(session: Session, threshold: float = ALIVE_THRESHOLD, gone: Gone = unknown) -> Overview:
     """The whole system. Each part is read for itself: the figures of a busy system differ by what moved meanwhile."""
     clock = now(session)
     since = clock - timedelta(hours=1)
-    known = processes(session, threshold)
+    known = processes(session, threshold, gone)
     listed = queues(session, known)
     last_hour = ends(session, since)
     return Overview(

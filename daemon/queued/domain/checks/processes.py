@@ -13,7 +13,10 @@ def silent(known: Sequence[ProcessInfo]) -> Verdict:
     looked = f"the heartbeats of {len(known)} processes"
     dead = [process for process in known if not process.alive]
     if dead:
-        told = [f"{one.name} (pid {one.pid} on {one.hostname}, {one.heartbeat_age:.0f} s)" for one in dead]
+        told = [
+            f"{one.name} (pid {one.pid} on {one.hostname}, {'ended' if one.gone else f'{one.heartbeat_age:.0f} s'})"
+            for one in dead
+        ]
         advice = (
             "a living supervisor gives their jobs back within seconds; if none lives, start the daemon: queued start"
         )

@@ -44,7 +44,7 @@ FROM (SELECT process_id, started_at FROM queued.claimed LIMIT :cap) AS counted
 GROUP BY process_id;
 
 -- name: processes
-SELECT id, name, kind, supervisor, pid, hostname, metadata, started_at, last_heartbeat_at, {now} AS now_at
+SELECT id, name, kind, supervisor, pid, hostname, identity, metadata, started_at, last_heartbeat_at, {now} AS now_at
 FROM queued.processes
 ORDER BY id;
 
