@@ -177,3 +177,18 @@ def test_an_application_that_is_slow_to_load_is_told_with_the_seconds_and_a_hint
     assert "application-1 is still loading the application after 10 s" in application
     assert "import" in application
     assert worker.endswith("worker-2 is still starting after 70 s")
+
+
+def test_jobs_that_go_back_are_one_line_and_those_cut_short_say_why(lines: Lines) -> None:
+    emit("jobs_released", ids=list(range(14)), why="untouched", process="worker-1")
+    failure = Failure("queued.JobInterrupted", "its runner was killed because job 6 did not end when told to")
+    emit("job_released", job_id=5, class_name="app.long", attempt=1, duration=3.1, failure=failure, process="worker-1")
+    emit("runner_killed", pid=71, jobs=[6], beside=[5], process="worker-1")
+    emit("runner_killed", pid=72, jobs=[7], beside=[], process="worker-1")
+    assert lines() == [
+        "INFO  worker-1 14 jobs ready again, untouched: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 4 more",
+        "INFO  worker-1 job=5 app.long attempt 1 was cut short after 3.1 s, ready again: "
+        "its runner was killed because job 6 did not end when told to",
+        "WARN  worker-1 Killed the runner 71: a job in it did not end when told to (1 job: 6); cut short beside it: 5",
+        "WARN  worker-1 Killed the runner 72: a job in it did not end when told to (1 job: 7)",
+    ]

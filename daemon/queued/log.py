@@ -135,12 +135,7 @@ def _crashed(data: Mapping[str, Any]) -> str:
 
 
 def _released(data: Mapping[str, Any]) -> str:
-    failure = data.get("failure")
-    if failure is None:
-        return f"{_job(data)} ready again, untouched"
-    return (
-        f"{_job(data)} was cut short after {float(data.get('duration') or 0.0):.1f} s, ready again: {failure.message}"
-    )
+    return f"{_job(data)} was cut short after {data['duration']:.1f} s, ready again: {data['failure'].message}"
 
 
 def _stale(data: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from queued.domain.batches import NewBatch
 from queued.domain.errors import DatabaseUnavailable
-from queued.domain.jobs import NewJob
+from queued.domain.jobs import Failure, NewJob
 from queued.domain.unique import Unique
 from queued.processes.outbox import Ended, Outbox, Request
 from queued.processes.postponed import Postponed
@@ -197,3 +197,19 @@ def test_what_is_postponed_is_tried_less_often_the_longer_it_lasts() -> None:
         assert postponed.take(106.0) == ("it", tries)
     assert rests == [0.0, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
     assert len(postponed) == 0
+
+
+def test_what_goes_back_untouched_is_told_in_one_line_and_what_was_cut_short_each_by_itself(
+    sqlite_url: str, telling: list[tuple[str, dict[str, Any]]]
+) -> None:
+    with closing(open_store(sqlite_url)) as store:
+        store.migrate()
+        outbox = Outbox(store, Worker("here", "worker-1"), store.ring)
+        ids = store.enqueue([NewJob("app.some") for _ in range(4)])
+        why = Failure("queued.JobInterrupted", "its worker stopped")
+        for held in Claimer(store).claim():
+            cut = held.id == ids[0]
+            outbox.add(Ended(held, "released", time.monotonic(), 3.1 if cut else 0.0, why if cut else None))
+        outbox.flush()
+        told = [(event, data.get("job_id", data.get("ids"))) for event, data in telling if "released" in event]
+        assert told == [("job_released", ids[0]), ("jobs_released", ids[1:])]

@@ -377,8 +377,12 @@ class Outbox:
         if wanted("jobs_ended"):
             emit("jobs_ended", ended=batch, refused=refused, process=self._worker.process_name)
         told = {kind: name for kind, name in _EVENTS.items() if wanted(name)}
+        untouched: list[int] = []
         for ended in batch if told else ():
             if ended.kind in told and ended.key not in refused:
+                if ended.kind == "released" and ended.failure is None:
+                    untouched.append(ended.job.id)
+                    continue
                 emit(
                     told[ended.kind],
                     job_id=ended.job.id,
@@ -390,6 +394,8 @@ class Outbox:
                     attempt=ended.job.attempt,
                     process=self._worker.process_name,
                 )
+        if untouched:
+            emit("jobs_released", ids=untouched, why="untouched", process=self._worker.process_name)
 
     # requests
 
