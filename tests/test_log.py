@@ -192,3 +192,8 @@ def test_jobs_that_go_back_are_one_line_and_those_cut_short_say_why(lines: Lines
         "WARN  worker-1 Killed the runner 71: a job in it did not end when told to (1 job: 6); cut short beside it: 5",
         "WARN  worker-1 Killed the runner 72: a job in it did not end when told to (1 job: 7)",
     ]
+
+
+def test_what_a_job_prints_begins_no_line_of_its_own_whatever_is_in_it(lines: Lines) -> None:
+    emit("job_output", job_id=3, stream="stdout", line="10 %\r20 %\x0b\x85\u2028ERROR supervisor forged")
+    assert lines() == ["INFO  supervisor job=3 stdout: 10 %\\r20 %\\x0b\\x85\\u2028ERROR supervisor forged"]

@@ -72,7 +72,12 @@ def plain(entry: Entry) -> str:
     """Lines for people, with the local time as the rest of the host's logs have it, and its distance from UTC."""
     moment = datetime.fromtimestamp(entry.time).astimezone().isoformat(" ", "milliseconds")
     head = f"{moment} {NAMES[entry.level]:<5} {entry.process}"
-    return "".join(f"{head} {printable(line)}\n" for line in entry.text.splitlines() or [""])
+    return "".join(f"{head} {printable(line)}\n" for line in lines_of(entry.text))
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines, at least one. Only a line feed ends one: what else could, a job has printed, and it begins no line here."""
+    return text.removesuffix("\n").split("\n")
 
 
 def briefly(entry: Entry) -> str:
@@ -111,7 +116,7 @@ def _simple(value: Any) -> Any:
 
 def as_fields(entry: Entry, identifier: str) -> Iterator[tuple[str, str]]:
     """The entry as the journal holds it."""
-    yield "MESSAGE", "\n".join(printable(line) for line in entry.text.splitlines())
+    yield "MESSAGE", "\n".join(printable(line) for line in lines_of(entry.text))
     yield "PRIORITY", str(PRIORITIES[entry.level])
     yield "SYSLOG_IDENTIFIER", identifier
     yield "QUEUED_EVENT", entry.event

@@ -104,11 +104,11 @@ def test_the_last_words_of_a_process_are_not_lost(start: Start) -> None:
 def test_a_job_that_prints_much_does_not_wait_for_a_worker_that_does_not_read(start: Start, tmp_path: Path) -> None:
     runner = start("talking", "plain").runner()
     ended = tmp_path / "ended"
-    runner.deliver(("talking.speak_much", 20_000), ("plain.write", str(ended), "yes"))
+    job, _ = runner.deliver(("talking.speak_much", 20_000), ("plain.write", str(ended), "yes"))
     # The outcome has to wait for the worker; the print must not. The slot is free once the job's own code has ended.
     time.sleep(0.5)
     runner.until(lambda: len(runner.outcomes()) == 2)
-    assert any("lines of output were dropped" in line for line in runner.lines())
+    assert any("lines of output were dropped" in line for line in runner.lines(job))
     assert runner.outcomes()[1]["end"] - runner.outcomes()[1]["start"] < 10
 
 

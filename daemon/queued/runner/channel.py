@@ -48,7 +48,8 @@ class Channel:
         self._backlog: SimpleQueue[bytes] = SimpleQueue()
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._rest = b""
-        self._dropped = 0
+        #: How many lines were dropped, by job.
+        self._dropped: dict[int | None, int] = {}
         self._gone = False
         threading.Thread(target=self._run, name="queued-sender", daemon=True).start()
 
@@ -73,7 +74,8 @@ class Channel:
         the last words of a process that is about to die are the ones that matter most."""
         data = wire.encode(message)
         if self._backlog.qsize() >= BACKLOG:
-            self._dropped += 1
+            job = message.get("id")
+            self._dropped[job] = self._dropped.get(job, 0) + 1
             return
         if direct and self._lock.acquire(blocking=False):
             try:
@@ -165,8 +167,8 @@ class Channel:
         while not self._backlog.empty():
             parts.append(self._backlog.get_nowait())
         if self._dropped:
-            parts.append(wire.encode(_loss(self._dropped)))
-            self._dropped = 0
+            dropped, self._dropped = self._dropped, {}
+            parts += [wire.encode(_loss(job, count)) for job, count in dropped.copy().items()]
         if ends:
             parts.append(wire.ends(ends))
         if self._outcomes:
@@ -202,6 +204,7 @@ class Channel:
         return self._armed
 
 
-def _loss(count: int) -> wire.Message:
-    text = f"{count} lines of output were dropped: the worker could not read them as fast as they came"
-    return {"t": "log", "id": None, "stream": "stderr", "level": "WARNING", "logger": "queued", "line": text}
+def _loss(job: int | None, count: int) -> wire.Message:
+    lines = "1 line of output was" if count == 1 else f"{count} lines of output were"
+    text = f"{lines} dropped: the worker could not read them as fast as they came"
+    return {"t": "log", "id": job, "stream": "stderr", "level": "WARNING", "logger": "queued", "line": text}
