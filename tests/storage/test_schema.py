@@ -20,6 +20,7 @@ from queued.domain.jobs import NewJob
 from queued.domain.query import Query
 from queued.domain.settings import DatabaseSettings
 from queued.storage import search
+from queued.storage.postgresql import one_line
 from queued.storage.sql import migrations
 from queued.storage.sqlite import Sqlite
 from queued.storage.store import Store, open_store
@@ -292,3 +293,12 @@ def test_an_error_of_the_disk_is_for_want_of_room_where_there_is_none(
             assert type(raised.value) is kind
     finally:
         store.close()
+
+
+def test_lines_of_libpq_are_put_together_with_a_mark() -> None:
+    told = 'connection to server on socket "/s" failed: Connection refused\n\tIs the server running locally?\n'
+    assert one_line(OSError(told)) == (
+        'connection to server on socket "/s" failed: Connection refused; Is the server running locally?'
+    )
+    assert one_line(OSError("All failures were:\n- host: a\n\n- host: b")) == "All failures were: - host: a; - host: b"
+    assert one_line(OSError()) == "OSError"

@@ -564,8 +564,12 @@ _forgotten: list[Any] = []
 
 
 def one_line(error: BaseException) -> str:
-    """An error's text on one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """An error's text on one line; a mark stands where a line ended without one."""
+    text = ""
+    for line in (" ".join(line.split()) for line in str(error).splitlines()):
+        mark = "" if not text or not line else " " if text.endswith((".", ",", ":", ";", "?")) else "; "
+        text += mark + line
+    return text or type(error).__name__
 
 
 def translate(error: Any, psycopg: Any) -> NoReturn:
