@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -108,3 +109,12 @@ def test_a_database_without_room_is_no_health() -> None:
     assert "the disk of the database is full (195 KiB left)" in verdict.reasons
     assert not any("disk" in reason for reason in whole(overview(free=50_000_000), {}).reasons)
     assert not any("disk" in reason for reason in whole(overview(), {}).reasons)
+
+
+def test_the_last_heartbeat_of_this_daemon_is_told_and_not_those_of_others() -> None:
+    own, foreign = process("w1", "worker"), process("w2", "worker")
+    own = replace(own, last_heartbeat_at=NOW - timedelta(seconds=3))
+    foreign = replace(foreign, supervisor="supervisor-2", last_heartbeat_at=NOW)
+    verdict = both(reachable(1.0, 10.0, None), complete(overview(own, foreign), "supervisor-1", {"worker": 1}))
+    assert verdict.last_heartbeat == NOW - timedelta(seconds=3)
+    assert complete(overview(foreign), "supervisor-1", {}).last_heartbeat is None

@@ -22,7 +22,7 @@ MISSED_READINGS = 3
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An answer, and why when it is no. `last_heartbeat` is the newest of any process, where that is known."""
+    """An answer, and why when it is no. `last_heartbeat` is the newest of the processes looked at, if known."""
 
     ok: bool
     reasons: tuple[str, ...] = ()
@@ -60,7 +60,8 @@ def complete(overview: Overview, supervisor: str | None, expected: Mapping[str, 
         )
         if alive < wanted:
             reasons.append(f"{alive} of {wanted} {kind}s are up")
-    return Verdict(not reasons, tuple(reasons))
+    own = [process for process in overview.processes if supervisor in {process.name, process.supervisor}]
+    return Verdict(not reasons, tuple(reasons), max((process.last_heartbeat_at for process in own), default=None))
 
 
 def whole(overview: Overview, targets: Mapping[str, float]) -> Verdict:
