@@ -196,10 +196,6 @@ LINES: Mapping[str, tuple[Level | Callable[[Mapping[str, Any]], Level], Words]] 
     "migrated": ("info", lambda data: f"Migrated the database: {', '.join(data['migrations'])}"),
     "refused": ("error", "{error}"),
     "database_waiting": ("warning", "Waiting for the database since {seconds:.0f} s: {error}"),
-    "storing_held": (
-        "warning",
-        "Another open transaction has what {what} needs; all else goes on, and this is tried again until it is free: {error}",
-    ),
     "database_full": (
         "error",
         "The database cannot be written, trying again; no job is stored, started or ended until there is room: {error}",

@@ -1,8 +1,7 @@
 """Outbox: what a worker has to tell the database, kept until it is told.
 
 Outcomes wait a few milliseconds for company, then go in one transaction. While the database is away they are kept. One
-that the database cannot hold must not hold up the others: then each goes alone, and that job fails with the reason. Nor must
-one that needs what somebody else's open transaction has: it is tried again, alone, for as long as that lasts.
+that the database cannot hold must not hold up the others: then each goes alone, and that job fails with the reason.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from itertools import takewhile
 from typing import Any
 
 from queued.domain.batches import NewBatch
-from queued.domain.errors import BatchFinished, DatabaseError, DatabaseUnavailable, LockNotAvailable
+from queued.domain.errors import BatchFinished, DatabaseError, DatabaseUnavailable
 from queued.domain.jobs import (
     OUTCOME_KINDS,
     Arrival,
@@ -28,18 +27,12 @@ from queued.domain.jobs import (
 )
 from queued.processes.checkpoints import Checkpoints, state_of
 from queued.processes.outage import AWAY
-from queued.processes.postponed import Postponed
 from queued.storage import claimed, jobs
 from queued.storage.store import Store
 from queued.telemetry import emit, wanted
 
 #: Seconds that an outcome waits for company, and how many go at once without waiting.
 LINGER, FULL = 0.003, 256
-#: Seconds that one transaction waits for the locks of others, for many things and for one, and how many may do so in one
-#: turn: all else waits meanwhile.
-LOCK_WAIT, LONE_WAIT, MOST_WAITS = 0.25, 0.05, 3
-#: The try in vain after which it is told that something waits: most locks are free again a moment later.
-TELLING = 2
 #: The event that tells of each kind of end.
 _EVENTS = {kind: f"job_{kind}" for kind in OUTCOME_KINDS}
 
@@ -185,10 +178,6 @@ class Outbox:
         self._deletes = deletes
         self._ended: list[Ended] = []
         self._requests: list[Request] = []
-        self._late_ends: Postponed[Ended] = Postponed()
-        self._late_requests: Postponed[Request] = Postponed()
-        #: How often this turn has waited for a lock in vain.
-        self._waits = 0
         #: How far jobs have come that go on.
         self.checkpoints = Checkpoints(store, worker.process_name)
         self._doubt: Granted | None = None
@@ -197,16 +186,15 @@ class Outbox:
         self._since = 0.0
 
     def __len__(self) -> int:
-        late = len(self._late_ends) + len(self._late_requests)
-        return len(self._ended) + len(self._requests) + len(self.checkpoints) + late
+        return len(self._ended) + len(self._requests) + len(self.checkpoints)
 
     def untold(self) -> list[Ended]:
         """The outcomes that are not stored yet."""
-        return [*self._ended, *self._late_ends]
+        return list(self._ended)
 
     def keys(self) -> set[tuple[int, int]]:
         """The (id, lease) of every attempt whose outcome is not stored yet."""
-        return {ended.key for ended in self.untold()}
+        return {ended.key for ended in self._ended}
 
     def add(self, ended: Ended) -> None:
         """An attempt has ended. How far it came goes with that."""
@@ -226,66 +214,38 @@ class Outbox:
         """The runner that asked is gone. Nobody was told that these were stored, and they are not."""
         self.checkpoints.drop_saves(station)
         self._requests = [request for request in self._requests if request.station is not station]
-        self._late_requests.drop(lambda request: request.station is station)
 
     def rest(self, now: float) -> float | None:
         """Seconds until something must be stored; None when there is nothing."""
         if self._requests or len(self._ended) >= FULL:
             return 0.0
-        rests = [self.checkpoints.rest(now), self._late_ends.rest(now), self._late_requests.rest(now)]
+        rest = self.checkpoints.rest(now)
         if self._ended:
-            rests.append(max(0.0, self._since + LINGER - now))
-        return min((rest for rest in rests if rest is not None), default=None)
+            own = max(0.0, self._since + LINGER - now)
+            return own if rest is None else min(own, rest)
+        return rest
 
     def flush(self, meanwhile: Callable[[], None] | None = None) -> None:
-        """Store all of it but what is postponed and not yet due. Raises what `AWAY` names, and then nothing is lost.
+        """Store all of it. Raises what `AWAY` names, and then nothing is lost.
 
         `meanwhile`, which must not touch the database, is called exactly once, also when this raises: while the server is at the
         first ends, where they are plain.
         """
         work = Once(meanwhile)
-        self._waits = 0
         try:
             self.checkpoints.store()
             self._store_requests()
             while self._ended:
                 self._store_ended(self._ended[: FULL * 4], work)
-            self._store_late()
         finally:
             work()
 
-    def _store_late(self) -> None:
-        now = time.monotonic()
-        while self._waits < MOST_WAITS and (late := self._late_requests.take(now)):
-            self._requests.append(late[0])
-            self._store_singly([late[0]], late[1])
-        while self._waits < MOST_WAITS and (late_end := self._late_ends.take(now)):
-            self._ended.append(late_end[0])
-            self._store_ended([late_end[0]], Once(None), late_end[1])
-
-    def _postpone(self, what: Ended | Request, tries: int, error: LockNotAvailable | None) -> None:
-        """Somebody else's transaction has what it needs, or may have where there is no `error`: the others do not wait for it."""
-        if isinstance(what, Request):
-            self._requests.remove(what)
-            self._late_requests.put(what, tries, time.monotonic())
-            name = f"what a job enqueues ({what.jobs[0].class_name if what.jobs else 'a batch'})"
-        else:
-            self._ended.remove(what)
-            self._late_ends.put(what, tries, time.monotonic())
-            name = f"the end of job {what.job.id} ({what.job.class_name})"
-        if tries == TELLING:
-            emit("storing_held", what=name, error=str(error), process=self._worker.process_name)
-
     # outcomes
 
-    def _store_ended(self, batch: Sequence[Ended], meanwhile: Once, tries: int = 0) -> None:
+    def _store_ended(self, batch: Sequence[Ended], meanwhile: Once) -> None:
         """Store outcomes together, or each alone where the database does not take them so."""
         try:
             report = self._finish(batch, meanwhile)
-        except LockNotAvailable as error:
-            self._waits += 1
-            self._store_unlocked(batch, meanwhile, error, tries)
-            return
         except AWAY:
             raise
         except (DatabaseError, BatchFinished) as error:
@@ -299,25 +259,6 @@ class Outbox:
         del self._ended[first : first + len(batch)]
         self._announce(report.arrivals)
         self._tell(batch, {(stale.job_id, stale.lease) for stale in report.stale})
-
-    def _store_unlocked(self, batch: Sequence[Ended], meanwhile: Once, error: LockNotAvailable, tries: int) -> None:
-        """Which of them met a lock is not known: the plain ones need none, and of the others each goes alone."""
-        tied = [ended for ended in batch if not ended.plain]
-        if not tied:
-            raise error
-        if len(batch) == 1:
-            self._postpone(batch[0], tries + 1, error)
-            return
-        plain = [ended for ended in batch if ended.plain]
-        first = self._ended.index(batch[0])
-        self._ended[first : first + len(batch)] = [*plain, *tied]
-        if plain:
-            self._store_ended(plain, meanwhile)
-        for ended in tied:
-            if self._waits < MOST_WAITS:
-                self._store_ended([ended], meanwhile)
-            else:
-                self._postpone(ended, 0, None)
 
     def _replace_unstorable(self, ended: Ended, error: DatabaseError | BatchFinished) -> None:
         failure = Failure("queued.OutcomeNotStorable", f"the database could not store how this attempt ended: {error}")
@@ -336,7 +277,7 @@ class Outbox:
             if all(ended.plain for ended in batch):
                 report = self._finish_plain(batch, now, meanwhile)
             else:
-                with self._store.transaction(lock_wait=LOCK_WAIT if len(batch) > 1 else LONE_WAIT) as session:
+                with self._store.transaction() as session:
                     report = claimed.finish(session, [ended.outcome(now) for ended in batch], self._worker)
         except DatabaseUnavailable:
             self._doubtful.update(ended.key for ended in batch)
@@ -405,31 +346,21 @@ class Outbox:
             batch = together(self._requests)
             try:
                 stored = self._enqueue(batch)
-            except LockNotAvailable:
-                self._waits += 1
-                self._store_singly(batch)
             except DatabaseUnavailable:
                 raise
-            except (DatabaseError, BatchFinished):
-                self._store_singly(batch)
-            else:
-                self._answer(stored)
-
-    def _store_singly(self, batch: Sequence[Request], tries: int = 0) -> None:
-        """Each alone, for together one of them failed: refuse those that cannot be stored, postpone those that must wait."""
-        for request in batch:
-            if self._waits >= MOST_WAITS and not jobs.plain(request.jobs):
-                self._postpone(request, 0, None)
+            except (DatabaseError, BatchFinished) as error:
+                self._refuse_or_split(batch, error)
                 continue
+            self._answer(stored)
+
+    def _refuse_or_split(self, batch: Sequence[Request], error: DatabaseError | BatchFinished) -> None:
+        for request in batch:
             try:
                 stored = self._enqueue([request])
-            except LockNotAvailable as own:
-                self._waits += 1
-                self._postpone(request, tries + 1, own)
             except DatabaseUnavailable:
                 raise
             except (DatabaseError, BatchFinished) as own:
-                told = {"t": "refused", "r": request.number, "message": str(own)}
+                told = {"t": "refused", "r": request.number, "message": str(own if len(batch) > 1 else error)}
                 if isinstance(own, BatchFinished):
                     told["error"] = "BatchFinished"
                 self._requests.remove(request)
@@ -438,9 +369,7 @@ class Outbox:
                 self._answer(stored)
 
     def _enqueue(self, batch: Sequence[Request]) -> Granted:
-        tied = any(request.batches or not jobs.plain(request.jobs) for request in batch)
-        wait = LOCK_WAIT if len(batch) > 1 else LONE_WAIT
-        with self._store.transaction(lock_wait=wait if tied else None) as session:
+        with self._store.transaction() as session:
             found = jobs.submit(session, [job for request in batch for job in request.jobs], batch[0].batches)
             # Between here and the answer to the commit nobody knows whether it was made.
             stored = self._doubt = Granted(tuple(batch), found, jobs.transaction(session))

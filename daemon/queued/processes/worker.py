@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 from queued.domain.batches import NewBatch
-from queued.domain.errors import DatabaseError, LockNotAvailable
+from queued.domain.errors import DatabaseError
 from queued.domain.jobs import (
     CUTS,
     EXPIRING,
@@ -767,10 +767,6 @@ class Worker(Role):
         # The database may have come back this very moment: what has ended must not be given back, and run again.
         self._store_crashes()
         self._outbox.flush()
-        if self._outbox.untold():
-            raise LockNotAvailable(
-                "another transaction has what the end of a job needs; its claim is kept with that end"
-            )
         super()._settle(why)
 
     def close(self) -> None:

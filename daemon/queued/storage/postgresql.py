@@ -396,7 +396,7 @@ class Postgresql:
     # transactions
 
     @contextmanager
-    def transaction(self, durable: bool = True, lock_wait: float | None = None) -> Iterator[Session]:
+    def transaction(self, durable: bool = True) -> Iterator[Session]:
         """One transaction. With durable=False a crash of the server may undo it; it never tears it."""
         with self._guard():
             connection = self.connection()
@@ -404,8 +404,6 @@ class Postgresql:
             with connection.transaction():
                 if not durable:
                     connection.execute("SET LOCAL synchronous_commit = off")
-                if lock_wait is not None:
-                    connection.execute(LOCK_TIMEOUT, (f"{lock_wait * 1000:.0f}ms",))
                 yield self._session
 
     @contextmanager

@@ -316,8 +316,8 @@ class Sqlite:
     # transactions
 
     @contextmanager
-    def transaction(self, durable: bool = True, lock_wait: float | None = None) -> Iterator[Session]:
-        """One write transaction, the only one while it lasts. With durable=False a power cut may undo it; it never tears it."""
+    def transaction(self, durable: bool = True) -> Iterator[Session]:
+        """One write transaction. With durable=False a power cut may undo it; it never tears it."""
         self._check_file()
         connection = self.connection()
         assert self._session is not None

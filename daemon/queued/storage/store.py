@@ -71,14 +71,12 @@ class Store:
 
     # transactions
 
-    def transaction(self, durable: bool = True, lock_wait: float | None = None) -> AbstractContextManager[Session]:
+    def transaction(self, durable: bool = True) -> AbstractContextManager[Session]:
         """One transaction: commits at the end of the block, rolls back on an exception.
 
-        With durable=False a crash of the database server, or a power cut, may undo it after it has committed. `lock_wait` is how
-        many seconds a statement waits for a row that another transaction has, before it raises LockNotAvailable: 10 unless told.
-        On SQLite, where a transaction that has begun waits for nobody, it means nothing.
+        With durable=False a crash of the database server, or a power cut, may undo it after it has committed.
         """
-        return self._backend.transaction(durable, lock_wait)
+        return self._backend.transaction(durable)
 
     def statement(
         self, durable: bool = True, meanwhile: Callable[[], None] | None = None
