@@ -172,6 +172,14 @@ def test_a_worker_waits_no_longer_than_its_deadline(start: Start, tmp_path: Path
         RunnerProcess.start(server.path, "worker", str(tmp_path / "slots"), 1, 0, 0.2)
 
 
+def test_a_runner_of_another_release_is_not_used(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = start("plain")
+    server.said("loaded")
+    monkeypatch.setattr("queued.processes.runner_process.SLOTS_VERSION", 99)
+    with pytest.raises(RunnerRefused, match=r"another release of queued .* restart the daemon"):
+        RunnerProcess.start(server.server.path, "worker", str(tmp_path / "slots"), 1, 0, 60)
+
+
 def test_a_slot_file_that_cannot_be_made_is_told(start: Start) -> None:
     server = start("plain")
     server.said("loaded")

@@ -7,7 +7,7 @@ import json
 import operator
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -17,8 +17,8 @@ import pytest
 from queued.domain.jobs import LIMITED, ClaimedJob, NewJob, Outcome
 from queued.domain.lanes import Lane, Mark
 from queued.domain.limits import Limit
-from queued.domain.pace import WEIGHT
-from queued.storage import claimed, queues, ready, scheduled
+from queued.domain.pace import WEIGHT, fitting
+from queued.storage import claimed, operators, queues, ready, scheduled
 from queued.storage.store import Store
 from storage.conftest import Claimer, job
 
@@ -203,6 +203,26 @@ def test_a_job_that_was_put_back_has_waited_since_it_was_ready(store: Store, cla
     (_,) = claimer.claim()
     (second,) = claimer.claim()
     assert 60 <= second.waited < 120
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_job_that_is_cancelled_before_it_is_put_back_stays_claimed(
+    store: Store, claimer: Claimer, open_another: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third = store.enqueue([job(arguments="x" * WEIGHT) for _ in range(3)])
+    operator_s = open_another()
+
+    def cancelling(weights: Iterable[int], starting: int) -> int:
+        with operator_s.transaction() as session:
+            assert operators.cancel_one(session, second).interrupted == [second]
+        return fitting(weights, starting)
+
+    monkeypatch.setattr(ready, "fitting", cancelling)
+    assert [found.id for found in claimer.claim()] == [first, second]
+    with store.reading() as session:
+        assert {job_id for job_id, _ in claimed.cancellations(session, claimer.id)} == {second}
+    monkeypatch.setattr(ready, "fitting", fitting)
+    assert [found.id for found in claimer.claim()] == [third]
 
 
 def test_jobs_that_start_at_once_come_whatever_they_weigh(store: Store, claimer: Claimer) -> None:

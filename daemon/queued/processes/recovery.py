@@ -12,7 +12,7 @@ import os
 import signal
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,8 @@ def outcomes_of(files: Sequence[SlotFile]) -> list[Outcome]:
 
 def running_jobs(files: Sequence[SlotFile]) -> dict[int, int] | None:
     """The lease of each job that was running; None when there is no file to tell, and the database has to."""
-    return {slot.job_id: slot.lease for file in files for slot in file.slots} if files else None
+    slots = sorted((slot for file in files for slot in file.slots), key=attrgetter("lease"))
+    return {slot.job_id: slot.lease for slot in slots} if files else None
 
 
 def end_runners(paths: Iterable[Path], patience: float = PATIENCE) -> None:
@@ -148,6 +149,10 @@ def _settle_all(
     crash_limit: int,
 ) -> Recovered:
     """As `_settle`; but an outcome that cannot be stored keeps no other job from being settled: that one runs again."""
+    if outcomes:
+        with store.reading() as session:  # most of what a slot file tells was stored long ago
+            held = claimed.held(session, process["id"])
+        outcomes = [outcome for outcome in outcomes if (outcome.job_id, outcome.lease) in held]
     try:
         return _settle(store, process, outcomes, running, reason, crash_limit)
     except DatabaseUnavailable:

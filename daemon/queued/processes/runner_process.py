@@ -15,6 +15,7 @@ from queued.domain.errors import QueuedError
 from queued.processes import slots
 from queued.processes.slots import Slot, process_start_time
 from queued.runner import wire
+from queued.runner.slots import VERSION as SLOTS_VERSION
 
 #: Bytes read in one call of `receive`, so that a runner that floods does not keep its worker from everything else.
 _TURN = 4 * 1024 * 1024
@@ -84,6 +85,7 @@ class RunnerProcess:
         self._early: list[wire.Message] = []
         self._ended = False
         self._killed = False
+        self._slots_version: int | None = None
         self._last_plain: list[tuple[int, int, float, float]] = []
         self._last_outcomes: list[dict[str, Any]] = []
 
@@ -108,6 +110,12 @@ class RunnerProcess:
             ours.setblocking(False)
             runner._await(lambda: runner.pid != 0, moment, "the fork server has not forked a runner in time")
             runner._await(lambda: runner.python != "", moment, "the runner was not ready in time")
+            if runner._slots_version != SLOTS_VERSION:
+                # The package was replaced under a daemon that still runs: what this runner is at could not be read.
+                raise RunnerRefused(
+                    f"the runner is of another release of queued (its slot file has version {runner._slots_version}, "
+                    f"not {SLOTS_VERSION}): restart the daemon"
+                )
         except OSError as error:
             runner.abandon()
             text = error.strerror or "no answer in time"
@@ -240,7 +248,7 @@ class RunnerProcess:
         elif frame["t"] == "out":
             self._last_outcomes = frame["o"]
         elif frame["t"] == "hello":
-            self.python = frame["python"]
+            self.python, self._slots_version = frame["python"], frame.get("slots")
 
     def _unsent(self) -> list[dict[str, Any]]:
         """Outcomes of the slot file. They may have been sent and not yet been struck out; then they were the last of their kind."""

@@ -745,6 +745,7 @@ class Worker(Role):
     def _tell_until(self, deadline: float) -> None:
         """Store what is left to tell. What cannot be told in time stays claimed, and is settled by whoever finds us gone."""
         while len(self._outbox) or self._crashed:
+            self.tend()  # else others take it for dead, and give away what it is about to tell
             self._tell(time.monotonic(), everything=True)
             if time.monotonic() >= deadline:
                 return

@@ -26,7 +26,7 @@ from .outcome import Delivery
 from .output import Output
 from .port import RunnerPort
 from .signals import forked_by_job
-from .slots import Slots, process_start_time
+from .slots import VERSION, Slots, process_start_time
 from .threads import Threads, load_coroutines
 from .waiting import Waiting
 
@@ -111,7 +111,13 @@ class Runner:
     def _read(self, accept: Callable[[list[Delivery]], None]) -> NoReturn:
         try:
             self._channel.send(
-                {"t": "hello", "pid": os.getpid(), "protocol": wire.PROTOCOL, "python": platform.python_version()}
+                {
+                    "t": "hello",
+                    "pid": os.getpid(),
+                    "protocol": wire.PROTOCOL,
+                    "slots": VERSION,
+                    "python": platform.python_version(),
+                }
             )
             decoder = wire.Decoder()
             while True:

@@ -70,10 +70,11 @@ def claim(
     left: list[Arrival] = []
     if heavy:
         count = fitting((row[-2] or len(row[ARGUMENTS]) for row in rows), starting)
-        left = _put_back(session, rows[count:])
-        rows = rows[:count]
+        kept, left = _put_back(session, rows[count:])
+        rows = rows[:count] + kept
         wanted = [row[0] for row in rows if row[ARGUMENTS] is None]
         large = dict(session.tuples("ready.arguments", ids=wanted)) if wanted else {}
+        rows = [row for row in rows if row[ARGUMENTS] is not None or row[0] in large]
     jobs = []
     last: dict[tuple[str, int], int] = {}
     for row in rows:
@@ -87,16 +88,19 @@ def claim(
     return Claim(jobs, {Lane(*lane): seq for lane, seq in last.items()}, left)
 
 
-def _put_back(session: Session, rows: Sequence[tuple[Any, ...]]) -> list[Arrival]:
-    """Undo the claim of these rows. The best of each lane."""
+def _put_back(session: Session, rows: Sequence[tuple[Any, ...]]) -> tuple[list[tuple[Any, ...]], list[Arrival]]:
+    """Undo the claim of these rows: those that stay claimed, for somebody has asked to cancel them meanwhile, and the best of each
+    lane of the others."""
     if not rows:
-        return []
+        return [], []
     given = [(row[0], row[1], row[-1], row[-3]) for row in rows]
-    session.run("ready.put_back", **listed(session.dialect, given, "ids", "leases", "seqs", "waits"))
+    put = session.tuples("ready.put_back", **listed(session.dialect, given, "ids", "leases", "seqs", "waits"))
+    gone = {job_id for (job_id,) in put}
     best: dict[tuple[str, int], Arrival] = {}
     for row in rows:
-        best.setdefault((row[3], row[4]), Arrival(row[3], row[4], row[-1]))
-    return list(best.values())
+        if row[0] in gone:
+            best.setdefault((row[3], row[4]), Arrival(row[3], row[4], row[-1]))
+    return [row for row in rows if row[0] not in gone], list(best.values())
 
 
 def put(session: Session, job_id: int, queue: str, priority: int, attempt: int, ties: int = 0) -> int:

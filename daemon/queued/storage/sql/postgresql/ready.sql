@@ -101,12 +101,14 @@ RETURNING job_id, queue, priority, seq
 SELECT id, arguments FROM queued.jobs WHERE id = ANY(:ids)
 
 -- name: put_back
--- Undo the claim of some jobs that there is no room for: each has its place in its lane again.
+-- Undo the claim of some jobs that there is no room for: each has its place in its lane again. Not of those whose cancellation has
+-- been asked for since: whoever did so was told that they are in somebody's hands.
 WITH given AS (
   SELECT * FROM unnest(:ids::bigint[], :leases::bigint[], :seqs::bigint[], :waits::float8[]) AS g(job_id, lease, seq, waited)
 ), gone AS (
-  DELETE FROM queued.claimed AS c USING given AS g WHERE c.job_id = g.job_id AND c.lease = g.lease
+  DELETE FROM queued.claimed AS c USING given AS g WHERE c.job_id = g.job_id AND c.lease = g.lease AND c.cancel_at IS NULL
   RETURNING g.seq, c.job_id, c.queue, c.priority, c.attempt, c.ties, g.waited
 )
 INSERT INTO queued.ready (seq, job_id, queue, priority, attempt, ties, ready_at)
 SELECT seq, job_id, queue, priority, attempt, ties, {now} - waited * interval '1 second' FROM gone
+RETURNING job_id

@@ -109,6 +109,7 @@ INSERT INTO queued.ready (seq, job_id, queue, priority, attempt, ties, ready_at)
 SELECT json_extract(g.value, '$[2]'), c.job_id, c.queue, c.priority, c.attempt, c.ties,
        {now} - CAST(json_extract(g.value, '$[3]') * 1000000 AS INTEGER)
 FROM json_each(:rows) AS g
-CROSS JOIN queued.claimed AS c ON c.job_id = json_extract(g.value, '$[0]') AND c.lease = json_extract(g.value, '$[1]');
+CROSS JOIN queued.claimed AS c ON c.job_id = json_extract(g.value, '$[0]') AND c.lease = json_extract(g.value, '$[1]')
+RETURNING job_id;
 
 DELETE FROM queued.claimed WHERE job_id IN (SELECT json_extract(value, '$[0]') FROM json_each(:rows))
