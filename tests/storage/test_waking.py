@@ -7,6 +7,7 @@ import select
 import socket
 import stat
 from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -261,3 +262,58 @@ def test_a_listening_connection_of_its_own_that_breaks_is_opened_again(postgresq
     assert [channel for channel, _ in hear(bell)] == ["ready"]
     store.close()
     other.close()
+
+
+REFUSING = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF NEW.class_name = 'app.refused' THEN RAISE EXCEPTION 'not this one'; END IF;
+  RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON queued.jobs DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse();
+"""
+
+
+def test_a_job_is_stored_when_its_commit_is_made_and_not_before(postgresql_url: str) -> None:
+    with closing(open_store(postgresql_url)) as store:
+        store.migrate()
+        with store.transaction():
+            store.backend.script(REFUSING)
+        for _ in range(2):
+            with pytest.raises(DatabaseError, match="not this one"):
+                store.enqueue([NewJob("app.refused")])
+            stored = store.enqueue([NewJob("app.work")])[0]
+            with store.reading() as session:
+                assert session.one("insights.job", id=stored) is not None
+
+
+class CutShort(BaseException):
+    """What a job's time-out or Ctrl-C raises in the midst of anything."""
+
+
+@pytest.mark.parametrize("moment", range(1, 9))
+def test_an_enqueue_that_is_cut_short_leaves_nothing_to_those_after_it(postgresql_url: str, moment: int) -> None:
+    with closing(open_store(postgresql_url)) as store, closing(open_store(postgresql_url)) as listener:
+        store.migrate()
+        connected(listener, "ready")
+        store.enqueue([NewJob("app.first", queue="q0")])
+        connection: Any = store.backend.connection()
+        real, calls = type(connection).wait, 0
+
+        def wait(self: Any, gen: Any, *args: Any, **kwargs: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == moment:
+                raise CutShort
+            return real(self, gen, *args, **kwargs)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(connection), "wait", wait)
+            with suppress(CutShort):
+                for number in range(1, 9):
+                    store.enqueue([NewJob("app.work", queue=f"q{number}")])
+        (stored,) = store.enqueue([NewJob("app.last", queue="q9")])
+        with store.reading() as session:
+            found = session.one("insights.job", id=stored)
+        assert found is not None
+        assert found["class_name"] == "app.last"

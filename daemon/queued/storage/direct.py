@@ -8,7 +8,8 @@ NOTIFYs that come with an answer are as ever.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from queued.domain.errors import DatabaseError
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     import psycopg
     from psycopg.pq.abc import PGresult
 
-#: A statement, and its parameters, all texts.
-Follow = tuple[bytes, Sequence[str]]
 #: A parameter in a text that is meant for a cursor.
 _PLACE = re.compile(r"%\((\w+)\)b")
 
@@ -44,24 +43,19 @@ class Direct:
         self._fatal = psycopg.pq.ExecStatus.FATAL_ERROR
         self._prepared: dict[str, tuple[bytes, tuple[str, ...]]] = {}
         self._count = 0
-        #: Whether a wake-up can travel behind a statement: libpq 14 and later.
-        self.follows = psycopg.Pipeline.is_supported()
-        #: How many answers have not been taken in.
-        self._untaken = 0
+        self._untaken = False
 
     @property
     def alone(self) -> bool:
         """Whether no transaction is open, so that a statement is one of its own."""
         return self._libpq.transaction_status == self._idle
 
-    def row(self, name: str, text: str, params: Mapping[str, Any], follow: Follow | None = None) -> list[int]:
+    def row(self, name: str, text: str, params: Mapping[str, Any]) -> list[int]:
         """The one row of a statement whose parameters are text, a whole number or null, and whose columns are whole numbers.
 
-        `follow` is sent with it and executed after it, whatever became of it, as a transaction of its own for which nobody waits:
-        `settle` takes its answer in. Raises psycopg's errors, and DatabaseError for a text that cannot be encoded.
+        Returns when its transaction is committed. Raises psycopg's errors, and DatabaseError for a text that cannot be encoded.
         """
         key, order = self._prepared.get(name) or self._prepare(name, text)
-        libpq = self._libpq
         values, formats = [], []
         try:
             for place in order:
@@ -69,30 +63,20 @@ class Direct:
                 # Text goes as bytes with their length, which keeps a NUL for the server to refuse; a number as its digits.
                 values.append(value.encode(self._encoding) if isinstance(value, str) else _digits(value))
                 formats.append(1 if isinstance(value, str) else 0)
-            after = None if follow is None else [value.encode(self._encoding) for value in follow[1]]
         except UnicodeError as error:
             raise DatabaseError(f"PostgreSQL cannot hold a value of {name}: {error}") from error
         try:
-            if follow is None:
-                libpq.send_query_prepared(key, values, formats)
+            with self._whole():
+                self._libpq.send_query_prepared(key, values, formats)
                 result = self._answer()
-            else:
-                # Two points of synchronisation are two transactions; the server answers at the first, and goes on.
-                libpq.enter_pipeline_mode()
-                libpq.send_query_prepared(key, values, formats)
-                libpq.pipeline_sync()
-                libpq.send_query_params(follow[0], after)
-                libpq.pipeline_sync()
-                try:
-                    result = self._answer()
-                finally:
-                    # What closes the first, then the second and what closes that.
-                    self._untaken = 3
         except self._pg.errors.InvalidSqlStatementName:
             # psycopg has let all prepared statements go, as it does after a rollback. Nothing was executed.
-            self.settle()
             del self._prepared[name]
-            return self.row(name, text, params, follow)
+            return self.row(name, text, params)
+        if result.ntuples != 1:
+            raise DatabaseError(
+                f"PostgreSQL: {name} stored {result.ntuples} rows, not 1: is there a trigger on the table?"
+            )
         return [int(result.get_value(0, n) or 0) for n in range(result.nfields)]
 
     def tell(self, text: str, params: Mapping[str, Sequence[str]]) -> None:
@@ -106,44 +90,50 @@ class Direct:
         except UnicodeError as error:
             raise DatabaseError(f"PostgreSQL cannot carry a message: {error}") from error
         # Not prepared: where that statement has gone, nobody would be told, and nobody know.
-        self._libpq.send_query_params(text.encode(self._encoding), values)
-        if self._libpq.flush() == 0:
-            self._untaken = 1
-        else:
-            self._answer()
+        with self._whole():
+            self._libpq.send_query_params(text.encode(self._encoding), values)
+            if self._libpq.flush() == 0:
+                self._untaken = True
+            else:
+                self._answer()
 
     def settle(self) -> None:
         """Have the connection free for whoever uses it next. One that has died is found so by its next use."""
-        untaken, self._untaken = self._untaken, 0
-        try:
-            for _ in range(untaken):
-                self._connection.wait(self._generators.fetch_many(self._libpq))
-            if untaken > 1:
-                self._libpq.exit_pipeline_mode()
-        except self._pg.OperationalError:
-            pass
+        if self._untaken:
+            self._untaken = False
+            try:
+                with self._whole():
+                    self._connection.wait(self._generators.fetch_many(self._libpq))
+            except self._pg.OperationalError:
+                pass
 
     def _prepare(self, name: str, text: str) -> tuple[bytes, tuple[str, ...]]:
         text, order = _numbered(text)
         self._count += 1
         key = f"queued_{self._count}".encode()
-        self._libpq.send_prepare(key, text.encode(self._encoding))
-        self._answer()
+        with self._whole():
+            self._libpq.send_prepare(key, text.encode(self._encoding))
+            self._answer()
         self._prepared[name] = (key, order)
         return self._prepared[name]
 
     def _answer(self) -> PGresult:
-        try:
-            result: PGresult = self._connection.wait(self._generators.execute(self._libpq))[-1]
-        except self._pg.Error:
-            raise
-        except BaseException:
-            # Cut short by a job's time-out, or by Ctrl-C: nobody knows what of the answer has arrived.
-            self._connection.close()
-            raise
+        result: PGresult = self._connection.wait(self._generators.execute(self._libpq))[-1]
         if result.status == self._fatal:
             raise self._pg.errors.error_from_result(result, self._encoding)
         return result
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """What is sent in here is answered in here. Where a job's time-out or Ctrl-C cuts it short, nobody knows what of the answer
+        has arrived, and the connection is closed: the next statement would wait for its own answer behind it."""
+        try:
+            yield
+        except self._pg.Error:
+            raise
+        except BaseException:
+            self._connection.close()
+            raise
 
 
 def _numbered(text: str) -> tuple[str, tuple[str, ...]]:

@@ -22,7 +22,7 @@ from queued.domain.errors import (
 from queued.domain.settings import DatabaseSettings
 from queued.storage.direct import Direct
 from queued.storage.session import Composition, FileState, Row, Session
-from queued.storage.sql import Dialect, filled, in_schema, statements
+from queued.storage.sql import Dialect, filled, statements
 
 if TYPE_CHECKING:
     import psycopg
@@ -69,10 +69,6 @@ NOTIFY = "SELECT count(pg_notify(c, p)) FROM unnest(%b::text[], %b::text[]) AS m
 TELL = """
 SELECT set_config('synchronous_commit', 'off', true), count(pg_notify(c, p))
 FROM unnest(%(channels)b::text[], %(texts)b::text[]) AS m(c, p)
-"""
-#: As TELL, of the row that this connection has put in `ready` last: sent with the statement that does so, and executed behind it.
-TELL_LAST = b"""
-SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, concat($2::text, ' ', currval($3::regclass), ' ', $4::text))
 """
 
 
@@ -287,7 +283,6 @@ class Postgresql:
         self._label = label
         self._joins = "on" if joins else "off"
         self._texts = statements("postgresql", settings.schema)
-        self._sequence = in_schema("queued.ready_seq_seq", settings.schema)
         self._connection: psycopg.Connection[Any] | None = None
         self._listener: psycopg.Connection[Any] | None = None
         self._session: PostgresqlSession | None = None
@@ -420,26 +415,17 @@ class Postgresql:
                 meanwhile()
                 yield self._session
 
-    def enqueue_one(self, params: Mapping[str, Any], tell: bool) -> tuple[int, int, bool]:
-        """Run `jobs.enqueue_one` as a transaction, durably; the id, the seq, and whether workers are told.
-
-        With `tell` they are, if that can travel with the statement; not within its transaction, see `send`.
-        """
+    def enqueue_one(self, params: Mapping[str, Any]) -> tuple[int, int]:
+        """Run `jobs.enqueue_one` as a transaction, durably; the id and the seq."""
         name = "jobs.enqueue_one"
         try:
             self.connection()
-            direct = self._direct
-            if direct is None or not direct.alone:
+            if self._direct is None or not self._direct.alone:
                 assert self._session is not None
                 (row,) = self._session.all(name, **params)
-                return row["id"], row["seq"], False
-            follow = None
-            # Not on a connection that listens: libpq shows no message behind an answer that has not been taken in.
-            if tell and direct.follows and self._settings.wake and not self._channels:
-                channel = f"{self._settings.schema}_ready"
-                follow = (TELL_LAST, (channel, str(params["priority"]), self._sequence, params["queue"]))
-            job_id, seq = direct.row(name, self._texts[name][0], params, follow)
-            return job_id, seq, follow is not None
+                return row["id"], row["seq"]
+            job_id, seq = self._direct.row(name, self._texts[name][0], params)
+            return job_id, seq
         except driver().Error as error:
             self._raise(error)
 

@@ -123,19 +123,11 @@ class Store:
         return stored
 
     def _submit_one(self, job: NewJob, params: Mapping[str, Any]) -> Stored:
-        """What most calls do, by the shortest way that the backend has. Nobody is left out of `ring`'s 5 ms before the commit."""
-        lane = (job.queue, job.priority)
-        job_id, seq, told = self._backend.enqueue_one(params, self._due(lane, time.monotonic()))
+        """What most calls do, by the shortest way that the backend has."""
+        job_id, seq = self._backend.enqueue_one(params)
         arrival = Arrival(job.queue, job.priority, seq)
-        if told:
-            self._rung[lane] = time.monotonic()
-        elif self._due(lane, time.monotonic()):
-            self.ring((arrival,))
+        self.ring((arrival,))
         return Stored([job_id], [arrival])
-
-    def _due(self, lane: tuple[str, int], now: float) -> bool:
-        """Whether a wake-up of the lane would not be the second in 5 ms."""
-        return now - self._rung.get(lane, 0.0) >= COALESCE
 
     def ring(self, arrivals: Iterable[Arrival]) -> None:
         """Wake workers and dispatchers for new work; at most once a lane in 5 ms. Never raises: polling is the fallback."""
@@ -145,7 +137,7 @@ class Store:
             lane = (arrival.queue, arrival.priority)
             if arrival.seq == 0:
                 messages.append(("scheduled", ""))
-            elif self._due(lane, now):
+            elif now - self._rung.get(lane, 0.0) >= COALESCE:
                 self._rung[lane] = now
                 messages.append(("ready", arrival.encode()))
         if len(self._rung) > 10_000:
