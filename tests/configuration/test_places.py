@@ -95,6 +95,10 @@ def test_all_faults_of_a_file_are_told_at_once_in_the_order_of_lines(files: File
             "retention.finished: '1 dya' has the unit 'dya', which is not one; did you mean day?",
         ),
         (
+            "retention: {delete_finished: [-mail]}",
+            'retention.delete_finished: names only what is left out; write ["*", -mail] for all others',
+        ),
+        (
             'retention: {delete_finished: [mail, "a*b"]}',
             "retention.delete_finished: 'a*b' has a * that is not at its end, and only queues that begin alike can be",
         ),

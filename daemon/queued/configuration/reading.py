@@ -200,6 +200,12 @@ class Reader:
         if not entries:
             self.notes.problem(line, path, 'names no queue; write names, or "*" for all of them')
             return BROKEN
+        if not setting.default and all(entry.startswith("-") for entry in entries):
+            # A worker that serves all but some is usual. What deletes must be told so in as many words.
+            self.notes.problem(
+                line, path, f'names only what is left out; write ["*", {", ".join(entries)}] for all others'
+            )
+            return BROKEN
         try:
             return Selector.parse(entries).entries
         except ConfigurationError as error:
