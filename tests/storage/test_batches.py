@@ -358,7 +358,7 @@ def check_batches(store: Store) -> None:
     assert told["app.success"] == len(finished) - told["app.failure"]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, 2, 3, 4])  # 1 opens a single batch
 def test_whatever_happens_every_member_is_counted_once_and_every_batch_followed_once(store: Store, seed: int) -> None:
     chaos = BatchChaos(store, seed)
     for _ in range(150):
