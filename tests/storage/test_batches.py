@@ -329,7 +329,7 @@ class BatchChaos(Chaos):
         open_ones = {row["id"] for row in rows(self.store, "batches") if row["finished_at"] is None}
         if self.random.random() < 0.3:
             return new
-        if self.batch not in open_ones or self.random.random() < 0.05:
+        if self.batch not in open_ones or self.random.random() < 0.2:
             limited = tuple(self.random.sample((Limit("a", 1), Limit("b", 2)), self.random.randrange(2)))
             finish = stored_callback(job("app.finish", limits=limited))
             self.batch, _ = opened(self.store, job(wait=0.001), batch=replace(CALLBACKS, on_finish=finish))
@@ -358,7 +358,7 @@ def check_batches(store: Store) -> None:
     assert told["app.success"] == len(finished) - told["app.failure"]
 
 
-@pytest.mark.parametrize("seed", [0, 2, 3, 4])  # 1 opens a single batch
+@pytest.mark.parametrize("seed", range(4))
 def test_whatever_happens_every_member_is_counted_once_and_every_batch_followed_once(store: Store, seed: int) -> None:
     chaos = BatchChaos(store, seed)
     for _ in range(150):
