@@ -37,7 +37,9 @@ def test_the_late_word_of_a_worker_that_was_given_up_is_refused_and_the_worker_r
     assert "Declared dead by another process" in service.daemon.log()
     [after] = service.enqueue(work.note.bind())
     service.wait(after)
-    assert service.ledger.jobs("start")[job] == 1, "its end stands in the runner's slot file, though its worker never told"
+    assert service.ledger.jobs("start")[job] == 1, (
+        "its end stands in the runner's slot file, though its worker never told"
+    )
     service.daemon.wait_for_log(
         rf"{frozen} job={job} ended here as done, but its lease \d+ had been given to another: refused"
     )

@@ -323,6 +323,7 @@ class BatchChaos(Chaos):
     """Random steps of members of batches, most of them limited too."""
 
     batch: int | None = None
+    kept = frozenset({"app.success", "app.failure", "app.finish"})  # they are counted
 
     def new_job(self) -> NewJob:
         new = super().new_job()
