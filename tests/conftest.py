@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["fixtures.postgresql", "fixtures.sqlite", "fixtures.ledger", "fixtures.daemon", "fixtures.packages"]
+
+# What a shell starts in the background ignores Ctrl-C, and so would all that a test starts and interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Hypothesis would fail an example that takes a fifth of a second, as any may where other tests run beside it.
 settings.register_profile("queued", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
